@@ -1,0 +1,271 @@
+"""
+Settings and where each came from: default < config.toml < environment (HARBORX_...) < flags.
+
+`load` is pure but for reading the files it is told of; there is no settings object at module level.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+from orchestrator.domain.errors import ConfigError
+
+PREFIX: Final = "HARBORX_"
+DELIMITER: Final = "__"
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatabaseSettings(_Group):
+    url: Annotated[
+        SecretStr | None,
+        Field(
+            description="PostgreSQL 15 or newer, e.g. postgresql://owner@db.example/harborx; unset: an embedded server. Its login is used by `harborx db init` only."
+        ),
+    ] = None
+    api_password: Annotated[
+        SecretStr | None,
+        Field(description="Password of the login harborx_api; unset: kept in the state folder."),
+    ] = None
+    worker_password: Annotated[
+        SecretStr | None,
+        Field(description="Password of the login harborx_worker; unset: kept in the state folder."),
+    ] = None
+    pool_size: Annotated[int, Field(ge=1, le=200, description="Connections a process keeps.")] = 10
+    listen_notify: Annotated[
+        bool, Field(description="false behind PgBouncer in transaction mode: workers poll instead.")
+    ] = True
+
+
+class ServerSettings(_Group):
+    host: Annotated[str, Field(description="Address the API listens on.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="0: a free port.")] = 8000
+    public_url: Annotated[
+        str | None, Field(description="How clients reach us; unset: http://host:port.")
+    ] = None
+    cors_origins: Annotated[
+        tuple[str, ...], Field(description="Origins whose pages may call the API; * for any.")
+    ] = ("*",)
+
+
+class WorkerSettings(_Group):
+    concurrency: Annotated[int, Field(ge=1, le=5000, description="Runs at a time.")] = 100
+    heartbeat_seconds: Annotated[float, Field(gt=0, le=60)] = 3.0
+    stalled_seconds: Annotated[
+        float, Field(gt=1, le=600, description="A worker silent for so long has lost its jobs.")
+    ] = 12.0
+
+
+class SshSettings(_Group):
+    allowed_networks: Annotated[
+        tuple[IPv4Network | IPv6Network, ...],
+        Field(
+            description="Private ranges where instances may be, e.g. 10.0.0.0/8; none by default."
+        ),
+    ] = ()
+    connect_timeout: Annotated[float, Field(gt=0, le=120, description="Seconds.")] = 10.0
+    login_timeout: Annotated[float, Field(gt=0, le=120, description="Seconds.")] = 20.0
+    connect_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+
+
+class AuthSettings(_Group):
+    sign_up: Annotated[bool, Field(description="Whether anybody may make an account.")] = True
+    session_hours: Annotated[float, Field(gt=0, le=24 * 90)] = 24.0
+    session_secret: Annotated[
+        SecretStr | None,
+        Field(
+            description="Signs our own sessions; unset: kept in the state folder. Same on every API."
+        ),
+    ] = None
+    issuer: Annotated[
+        str | None,
+        Field(description="A Supabase or OIDC issuer whose tokens are accepted beside our own."),
+    ] = None
+    issuer_audience: str = "authenticated"
+    issuer_jwks_url: Annotated[
+        str | None, Field(description="Its public keys (ES256, RS256, EdDSA).")
+    ] = None
+    issuer_secret: Annotated[
+        SecretStr | None, Field(description="Its shared HS256 secret, instead of a JWKS address.")
+    ] = None
+
+
+class VaultSettings(_Group):
+    key_file: Annotated[
+        Path | None,
+        Field(
+            description="Key-encryption key (32 bytes, base64); unset: made in the state folder."
+        ),
+    ] = None
+
+
+class AgentSettings(_Group):
+    deadline_seconds: Annotated[
+        float, Field(ge=1, le=86_400, description="A benchmark still running then is ended.")
+    ] = 3600.0
+    install_torch: Annotated[
+        bool, Field(description="Install torch into ~/.harborx/venv where no Python has it.")
+    ] = True
+    torch_version: str = "2.13.0"
+    torch_index_url: Annotated[
+        str | None, Field(description="Package index for torch; unset: the machine's own.")
+    ] = None
+
+
+class LogSettings(_Group):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Annotated[
+        Literal["auto", "console", "json"], Field(description="auto: console on a terminal.")
+    ] = "auto"
+
+
+class Settings(BaseSettings):
+    """Every setting; `config.example.toml` shows them with their defaults."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter=DELIMITER
+    )
+
+    state_dir: Annotated[
+        Path, Field(description="Embedded database, generated secrets and keys (0700).")
+    ] = Path(platformdirs.user_state_path("harborx"))
+    database: DatabaseSettings = DatabaseSettings()
+    server: ServerSettings = ServerSettings()
+    worker: WorkerSettings = WorkerSettings()
+    ssh: SshSettings = SshSettings()
+    auth: AuthSettings = AuthSettings()
+    vault: VaultSettings = VaultSettings()
+    agent: AgentSettings = AgentSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(cls, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        return (kwargs["init_settings"],)  # `load` merges the sources, to know the origins
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """`origins` maps dotted names to `default`, a file, a variable's name or `flag`."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def load(
+    path: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None
+) -> Configuration:
+    """
+    The configuration from a TOML file (or none), an environment and flags (nested like the settings).
+
+    A secret may also be read from a file named by `HARBORX_..._FILE`. Raises `ConfigError` for a file
+    that can't be read and for names and values that are not settings, without showing values.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    sources = (
+        (_from_file(path), lambda _: str(path)),
+        (_from_environment(environ), lambda name: PREFIX + name.replace(".", DELIMITER).upper()),
+        (dict(flags or {}), lambda _: "flag"),
+    )
+    for source, origin in sources:
+        for name, value in _flatten(source):
+            _set(values, name, value)
+            origins[name] = origin(name)
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, origins)) from None
+    return Configuration(settings, {n: origins.get(n, "default") for n, _ in settings_of(settings)})
+
+
+def settings_of(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting as (dotted name, value); secrets stay masked in their `SecretStr`."""
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from settings_of(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+class _Environment(EnvSettingsSource):
+    """pydantic-settings' reading of variables, over a given mapping instead of the process's."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = {name.lower(): value for name, value in environ.items()}
+        super().__init__(Settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return self._environ
+
+
+def _from_file(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}.") from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    own = {name: value for name, value in environ.items() if name.upper().startswith(PREFIX)}
+    for name in [name for name in own if name.upper().endswith("_FILE")]:
+        base = name[: -len("_FILE")]
+        if _is_secret(base):
+            try:
+                own[base] = Path(own.pop(name)).read_text("utf-8").strip()
+            except OSError as error:
+                raise ConfigError(
+                    f"The file named by {name} can't be read: {error.strerror}."
+                ) from error
+    known = {PREFIX + n.replace(".", DELIMITER).upper() for n, _ in settings_of(Settings())}
+    unknown = sorted(name for name in own if DELIMITER in name and name.upper() not in known)
+    if unknown:
+        raise ConfigError(f"No such setting: {', '.join(unknown)}.")
+    return _Environment(own)()
+
+
+def _is_secret(variable: str) -> bool:
+    group, _, field = variable[len(PREFIX) :].lower().partition(DELIMITER)
+    owner = Settings.model_fields.get(group)
+    annotation = owner.annotation if owner else None
+    fields = getattr(annotation, "model_fields", {})
+    return field in fields and "SecretStr" in str(fields[field].annotation)
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _set(tree: dict[str, Any], name: str, value: Any) -> None:
+    *groups, last = name.split(".")
+    for group in groups:
+        tree = tree.setdefault(group, {})
+    tree[last] = value
+
+
+def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
+    lines = []
+    for problem in error.errors(include_input=False, include_url=False):
+        name = ".".join(str(part) for part in problem["loc"])
+        setting = next((n for n in origins if name.startswith(n)), name)
+        lines.append(f"{setting} ({origins.get(setting, 'unknown')}): {problem['msg']}.")
+    return " ".join(lines)

@@ -1,0 +1,378 @@
+"""
+Everything that can go wrong, as one tree and one catalogue.
+
+    HarborxError
+    ├─ ConfigError                  config_invalid
+    ├─ DatabaseError                database_error
+    │  ├─ DatabaseUnavailable       database_unavailable *
+    │  └─ SchemaMismatch            schema_mismatch
+    ├─ VaultError                   vault_error
+    ├─ RunTakenOver                 run_taken_over
+    ├─ RequestError                 request_invalid
+    │  ├─ InvalidInput              invalid_input
+    │  ├─ NotAuthenticated          not_authenticated
+    │  ├─ NotAllowed                not_allowed
+    │  ├─ NotFound                  not_found
+    │  ├─ AlreadyOnboarded          already_onboarded
+    │  ├─ AccountExists             account_exists
+    │  └─ RunInProgress             run_in_progress
+    └─ RunError                     internal_error
+       ├─ ConnectError
+       │  ├─ HostUnreachable        host_unreachable *
+       │  ├─ AddressForbidden       address_forbidden
+       │  ├─ HostKeyChanged         host_key_changed
+       │  ├─ CredentialUnusable     credential_unusable
+       │  ├─ LoginRefused           login_refused
+       │  └─ ConnectionLost         connection_lost *
+       ├─ LaunchError
+       │  ├─ PushFailed             push_failed *
+       │  ├─ PythonMissing          python_missing
+       │  └─ LaunchFailed           launch_failed *
+       ├─ AgentError                agent_failed
+       │  ├─ ProvisionFailed        provision_failed
+       │  ├─ OutOfMemory            out_of_memory
+       │  ├─ AgentCrashed           agent_crashed
+       │  ├─ AgentTimedOut          agent_timed_out
+       │  ├─ HostRebooted           host_rebooted
+       │  ├─ RunFolderLost          run_folder_lost
+       │  ├─ DiskFull               disk_full
+       │  ├─ OutputRefused          output_refused
+       │  └─ OutputFlood            output_flood
+       └─ Misjudged
+          ├─ GpuMissing             gpu_missing
+          ├─ GpuMismatch            gpu_mismatch
+          ├─ GpuCountMismatch       gpu_count_mismatch
+          ├─ ResultImplausible      result_implausible
+          └─ ClockDisagrees         clock_disagrees
+                                                                (* = worth another try)
+
+Every class carries a stable `code`, one sentence of what happened, and a remedy; an instance adds
+`detail` (this case) and `evidence` (what was seen). The code is what is stored, answered and shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
+
+Ending = Literal["failed", "inconclusive"]
+
+
+class HarborxError(Exception):
+    """Root of the tree. `str(error)` is the sentence followed by the detail of this case."""
+
+    code: ClassVar[str] = "internal_error"
+    sentence: ClassVar[str] = "Something went wrong inside the orchestrator."
+    remedy: ClassVar[str] = "Try again; if it repeats, report it with the run id and the log."
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str = "", *, evidence: Mapping[str, Any] | None = None) -> None:
+        self.detail = detail
+        self.evidence: dict[str, Any] = dict(evidence or {})
+        super().__init__(f"{self.sentence} {detail}".strip())
+
+
+class ConfigError(HarborxError):
+    code = "config_invalid"
+    sentence = "The configuration can't be used."
+    remedy = (
+        "Compare with config.example.toml; `harborx config show` prints where each value came from."
+    )
+
+
+class DatabaseError(HarborxError):
+    code = "database_error"
+    sentence = "The database refused the operation."
+    remedy = "The server's log has the statement; report it if the schema is up to date."
+
+
+class DatabaseUnavailable(DatabaseError):
+    code = "database_unavailable"
+    sentence = "PostgreSQL can't be reached."
+    remedy = "Check database.url and that the server runs; leave database.url unset for the embedded server."
+    retryable = True
+
+
+class SchemaMismatch(DatabaseError):
+    code = "schema_mismatch"
+    sentence = "The database is on another schema version than this program."
+    remedy = "Run `harborx db init`; it creates what is missing and says so if it can't."
+
+
+class VaultError(HarborxError):
+    code = "vault_error"
+    sentence = "A stored secret can't be opened."
+    remedy = (
+        "Check that the key file named by vault.key_file is the one the secret was sealed with."
+    )
+
+
+class RunTakenOver(HarborxError):
+    """Zero rows were updated under our epoch: another worker owns the run and this one stops."""
+
+    code = "run_taken_over"
+    sentence = "Another worker owns this run now."
+    remedy = "Nothing to do: the other worker carries it on."
+
+
+class RequestError(HarborxError):
+    """A caller's mistake; `http_status` is how the API answers it."""
+
+    code = "request_invalid"
+    sentence = "The request can't be carried out."
+    remedy = "Correct the request and send it again."
+    http_status: ClassVar[int] = 400
+
+
+class InvalidInput(RequestError):
+    code = "invalid_input"
+    sentence = "The input is not valid."
+    remedy = "Correct the named fields and send the request again."
+
+
+class NotAuthenticated(RequestError):
+    code = "not_authenticated"
+    sentence = "The request carries no valid login."
+    remedy = "Sign in again, or send a valid API key."
+    http_status = 401
+
+
+class NotAllowed(RequestError):
+    code = "not_allowed"
+    sentence = "This login may not do that."
+    remedy = "Use a key or an account with the needed scope."
+    http_status = 403
+
+
+class NotFound(RequestError):
+    code = "not_found"
+    sentence = "There is no such thing here."
+    remedy = "Check the id; only your own instances, runs and results can be seen."
+    http_status = 404
+
+
+class AlreadyOnboarded(RequestError):
+    code = "already_onboarded"
+    sentence = "An instance with this instance_id is onboarded already."
+    remedy = "Request a test of the existing instance, or onboard with another instance_id."
+    http_status = 409
+
+
+class AccountExists(RequestError):
+    code = "account_exists"
+    sentence = "There is an account with this e-mail address already."
+    remedy = "Sign in with it, or sign up with another address."
+    http_status = 409
+
+
+class RunInProgress(RequestError):
+    """`evidence["run_id"]` names the unfinished run."""
+
+    code = "run_in_progress"
+    sentence = "A test of this instance is in progress already."
+    remedy = "Watch the run in progress, or wait until it has ended."
+    http_status = 409
+
+
+class RunError(HarborxError):
+    """How a run can end without passing. `ending` is the state it ends in."""
+
+    code = "internal_error"
+    ending: ClassVar[Ending] = "inconclusive"
+
+
+class ConnectError(RunError):
+    """The machine could not be reached, identified or logged in to."""
+
+    code = "connect_failed"
+    sentence = "The connection to the machine failed."
+    remedy = "Check host, port, user and login of the instance."
+    ending: ClassVar[Ending] = "failed"
+
+
+class HostUnreachable(ConnectError):
+    code = "host_unreachable"
+    sentence = "No SSH server answered at the instance's address."
+    remedy = "Check that the machine runs, that ssh_host and ssh_port are right, and that a firewall lets us in."
+    retryable = True
+
+
+class AddressForbidden(ConnectError):
+    code = "address_forbidden"
+    sentence = "The instance's address is in a range where we do not connect."
+    remedy = "Use a public address; whoever runs this server can allow a range with ssh.allowed_networks."
+
+
+class HostKeyChanged(ConnectError):
+    code = "host_key_changed"
+    sentence = "The machine shows another host key than the one on record; no login was tried."
+    remedy = "If the machine was reinstalled, confirm the new fingerprint; otherwise treat it as an impostor."
+
+
+class CredentialUnusable(ConnectError):
+    code = "credential_unusable"
+    sentence = "The private key on record can't be used."
+    remedy = "Onboard with an OpenSSH or PEM private key, and its passphrase if it has one."
+
+
+class LoginRefused(ConnectError):
+    code = "login_refused"
+    sentence = "The machine refused the login."
+    remedy = "Add the instance's public key to ~/.ssh/authorized_keys of ssh_user on the machine."
+
+
+class ConnectionLost(ConnectError):
+    code = "connection_lost"
+    sentence = "The connection broke and could not be restored in time."
+    remedy = "Test again; if it repeats, check the machine's network."
+    retryable = True
+    ending: ClassVar[Ending] = "inconclusive"
+
+
+class LaunchError(RunError):
+    """The agent could not be brought to run."""
+
+    code = "launch_failed"
+    sentence = "The agent could not be started on the machine."
+    remedy = "Check free disk space and the home folder's permissions on the machine."
+
+
+class PushFailed(LaunchError):
+    code = "push_failed"
+    sentence = "The agent could not be copied to the machine."
+    remedy = "Check free disk space and that the home folder of ssh_user can be written."
+    retryable = True
+
+
+class PythonMissing(LaunchError):
+    code = "python_missing"
+    sentence = "The machine has no Python 3.8 or newer."
+    remedy = "Install python3 (3.8 or newer) on the machine and test again."
+
+
+class LaunchFailed(LaunchError):
+    retryable = True
+
+
+class AgentError(RunError):
+    """The agent ran and did not end with a result that can be judged."""
+
+    code = "agent_failed"
+    sentence = "The benchmark reported a failure."
+    remedy = "The evidence shows what the machine said; correct it and test again."
+    ending: ClassVar[Ending] = "failed"
+
+
+class ProvisionFailed(AgentError):
+    code = "provision_failed"
+    sentence = "No Python on the machine has torch, and it could not be installed."
+    remedy = "Install torch for a Python on the machine, or give it access to a package index and disk space."
+    ending: ClassVar[Ending] = "inconclusive"
+
+
+class OutOfMemory(AgentError):
+    code = "out_of_memory"
+    sentence = "The benchmark did not fit into the memory of the device."
+    remedy = "Free the device of other work, or request a smaller batch_size."
+
+
+class AgentCrashed(AgentError):
+    code = "agent_crashed"
+    sentence = "The benchmark ended without a result."
+    remedy = (
+        "The evidence holds its exit status and last error output; often a driver or memory fault."
+    )
+
+
+class AgentTimedOut(AgentError):
+    code = "agent_timed_out"
+    sentence = "The benchmark did not finish before its deadline and was stopped."
+    remedy = "Check that the device works and is free; a smaller benchmark or a longer deadline may help."
+
+
+class HostRebooted(AgentError):
+    code = "host_rebooted"
+    sentence = "The machine restarted during the test."
+    remedy = "Test again when the machine is stable."
+    ending: ClassVar[Ending] = "inconclusive"
+
+
+class RunFolderLost(AgentError):
+    code = "run_folder_lost"
+    sentence = "The run's folder disappeared from the machine during the test."
+    remedy = "Do not remove ~/.harborx while a test runs; test again."
+    ending: ClassVar[Ending] = "inconclusive"
+
+
+class DiskFull(AgentError):
+    code = "disk_full"
+    sentence = "The machine's disk is full, so the benchmark could not write what it measured."
+    remedy = "Free space in the home folder of ssh_user and test again."
+    ending: ClassVar[Ending] = "inconclusive"
+
+
+class OutputRefused(AgentError):
+    code = "output_refused"
+    sentence = "The machine's output is not what the benchmark writes."
+    remedy = "The refused lines are kept as evidence; test again on an unmodified machine."
+
+
+class OutputFlood(AgentError):
+    code = "output_flood"
+    sentence = "The machine sent more output than a run may have, and was cut off."
+    remedy = "The benchmark writes a few kilobytes; test again on an unmodified machine."
+
+
+class Misjudged(RunError):
+    """A result came and the verdict on it is not a pass. Raised by nobody: the verdict carries the code."""
+
+    code = "verdict_failed"
+    sentence = "The result did not pass."
+    remedy = "The evidence lines say which check failed."
+    ending: ClassVar[Ending] = "failed"
+
+
+class GpuMissing(Misjudged):
+    code = "gpu_missing"
+    sentence = "A GPU was claimed and none was found."
+    remedy = "Check the driver (nvidia-smi) and that the GPU is passed through, or onboard as gpu_name CPU."
+
+
+class GpuMismatch(Misjudged):
+    code = "gpu_mismatch"
+    sentence = "The measured GPU is not the claimed one."
+    remedy = "Correct the instance's gpu_name, or test the machine that has the claimed GPU."
+
+
+class GpuCountMismatch(Misjudged):
+    code = "gpu_count_mismatch"
+    sentence = "The machine has fewer GPUs than claimed."
+    remedy = "Correct the instance's gpu_count, or check that all GPUs are visible to the user."
+
+
+class ResultImplausible(Misjudged):
+    code = "result_implausible"
+    sentence = "The figures of the result contradict each other or physics."
+    remedy = "Test again on an unmodified machine; the evidence names the figures."
+
+
+class ClockDisagrees(Misjudged):
+    code = "clock_disagrees"
+    sentence = "The machine's own timing does not agree with the time we observed."
+    remedy = "Check the machine's clock source and load, and test again."
+
+
+def catalogue() -> dict[str, type[HarborxError]]:
+    """Every code with the class that explains it, for documents, API and surfaces."""
+    return {cls.code: cls for cls in _walk(HarborxError)}
+
+
+def explain(code: str) -> type[HarborxError]:
+    """The class behind a stored code; unknown codes (from a newer program) explain as the root."""
+    return catalogue().get(code, HarborxError)
+
+
+def _walk(cls: type[HarborxError]) -> Iterator[type[HarborxError]]:
+    for sub in cls.__subclasses__():
+        yield from _walk(sub)
+    yield cls

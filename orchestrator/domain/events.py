@@ -1,0 +1,307 @@
+"""
+The agent's wire contract: event types and the decoder of its stdout (docs/agent-contract.md).
+
+The bytes come from a machine we do not trust. The decoder is pure, bounded and strict: a line is an
+`Event`, a `LogLine` (it does not carry the run's nonce) or a `Refused` (it does, and breaks the
+contract). Nothing a machine can send makes it raise or grow.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from orchestrator.domain.sanitise import printable, require_storable
+
+MAX_LINE: Final = 64 * 1024  # bytes, newline excluded
+EXCERPT: Final = 2048  # characters of a refused or log line that are kept
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Text = Annotated[str, Field(max_length=4096)]
+Word = Annotated[str, Field(max_length=200)]
+Percent = Annotated[Finite, Field(ge=0, le=100)]
+Watts = Annotated[Finite, Field(ge=0, le=20_000)]
+Celsius = Annotated[Finite, Field(ge=-50, le=200)]
+Gibibytes = Annotated[Finite, Field(ge=0, le=10_000_000)]
+Seconds = Annotated[Finite, Field(ge=0, le=10_000_000)]
+PerSecond = Annotated[Finite, Field(ge=0, le=10_000_000)]
+
+
+class _Body(BaseModel):
+    """Bodies ignore fields they do not know, so an agent may say more than we read."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+class Started(_Body):
+    type: Literal["started"]
+    agent: Word
+    python: Word
+    platform: Word
+    boot_id: Word | None = None
+
+
+class ProbedGpu(_Body):
+    index: Annotated[int, Field(ge=0, le=1024)]
+    name: Word
+    uuid: Word | None = None
+    memory_total_gb: Gibibytes | None = None
+
+
+class Probe(_Body):
+    type: Literal["probe"]
+    gpu_name: Word | None = None
+    gpu_count: Annotated[int, Field(ge=0, le=1024)] | None = None
+    gpus: Annotated[list[ProbedGpu], Field(max_length=64)] = []
+    driver_version: Word | None = None
+    cuda_version: Word | None = None
+    cpu_model: Word | None = None
+    cpu_count: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    ram_gb: Gibibytes | None = None
+    disk_space_gb: Gibibytes | None = None
+
+
+class Provision(_Body):
+    type: Literal["provision"]
+    step: Literal["searching", "found", "creating_venv", "installing", "installed"]
+    message: Text = ""
+    interpreter: Text | None = None
+    torch: Word | None = None
+
+
+class Progress(_Body):
+    type: Literal["progress"]
+    phase: Literal["warmup", "measure"]
+    done: Count
+    total: Count
+    images_per_sec: PerSecond | None = None
+
+
+class Sample(_Body):
+    type: Literal["sample"]
+    gpu_index: Annotated[int, Field(ge=0, le=1024)]
+    power_watts: Watts | None = None
+    temperature_celsius: Celsius | None = None
+    utilization_percent: Percent | None = None
+    memory_used_gb: Gibibytes | None = None
+    sm_clock_mhz: Annotated[Finite, Field(ge=0, le=100_000)] | None = None
+
+
+class Metric(_Body):
+    type: Literal["metric"]
+    name: Word
+    value: Finite | None = None
+    unit: Word = ""
+
+
+class Warned(_Body):
+    type: Literal["warning"]
+    code: Word
+    message: Text
+
+
+class SystemTelemetry(_Body):
+    ram_gb: Gibibytes | None = None
+    cpu_count: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    disk_space_gb: Gibibytes | None = None
+    gpu_name: Word | None = None
+    gpu_count: Annotated[int, Field(ge=0, le=1024)] | None = None
+    cuda_version: Word | None = None
+
+
+class Measurement(_Body):
+    """The guide's payload with the conditions it was measured under; units in docs/agent-contract.md."""
+
+    test_type: Literal["resnet50"] = "resnet50"
+    batch_size: Annotated[int, Field(ge=1, le=65_536)]
+    num_epochs: Annotated[int, Field(ge=1, le=10_000)]
+    image_size: Annotated[int, Field(ge=1, le=4096)]
+    throughput_samples_per_sec: PerSecond
+    throughput_images_per_sec: PerSecond
+    latency_ms: Annotated[Finite, Field(ge=0, le=10**9)]
+    gpu_utilization_percent: Percent | None = None
+    memory_used_gb: Gibibytes | None = None
+    memory_total_gb: Gibibytes | None = None
+    power_draw_watts: Watts | None = None
+    temperature_celsius: Celsius | None = None
+    loss: Finite
+    test_duration_seconds: Seconds
+    images: Count
+    steps: Count
+    measured_seconds: Seconds
+    device: Literal["cuda", "cpu"]
+    gpu_name: Word | None = None
+    gpu_count: Annotated[int, Field(ge=0, le=1024)] = 0
+    precision: Literal["fp32", "tf32", "amp-bf16", "amp-fp16"]
+    model_source: Literal["torchvision", "builtin"]
+    parameters: Count
+    torch_version: Word
+    cuda_version: Word | None = None
+    driver_version: Word | None = None
+    python_version: Word | None = None
+    system_telemetry: SystemTelemetry = SystemTelemetry()
+    raw_results: dict[str, Any] = {}
+
+
+class ResultBody(Measurement):
+    type: Literal["result"]
+
+
+class Failed(_Body):
+    type: Literal["failed"]
+    code: Word
+    message: Text
+    detail: Text = ""
+
+
+Body = Annotated[
+    Started | Probe | Provision | Progress | Sample | Metric | Warned | ResultBody | Failed,
+    Field(discriminator="type"),
+]
+_BODY: TypeAdapter[Body] = TypeAdapter(Body)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the contract: number, seconds since the benchmark started, and what it says."""
+
+    seq: int
+    t: float
+    body: Body
+
+    @property
+    def terminal(self) -> bool:
+        return isinstance(self.body, ResultBody | Failed)
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line without the run's nonce: prints of torch, a warning, a banner. `text` is safe to show."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A line that breaks the contract, kept as evidence. `excerpt` is safe to show."""
+
+    reason: str
+    excerpt: str
+
+
+Item = Event | LogLine | Refused
+
+
+@dataclass
+class Decoder:
+    """
+    Bytes in, items out; no I/O.
+
+    `offset` is the count of bytes up to and including the last newline that was decoded: with
+    `next_seq` it is all that is needed to go on after an interruption.
+    """
+
+    nonce: str
+    offset: int = 0
+    next_seq: int = 0
+    ended: bool = False
+    _buffer: bytearray = field(default_factory=bytearray, repr=False)
+    _skipping: bool = False
+    _pending: int = 0
+
+    def feed(self, data: bytes) -> list[Item]:
+        """The items of all lines that `data` completes. Memory stays under two lines."""
+        items: list[Item] = []
+        start = 0
+        while (end := data.find(b"\n", start)) >= 0:
+            self._take(data[start:end], items)
+            items.extend(self._finish_line())
+            start = end + 1
+        self._take(data[start:], items)
+        return items
+
+    def flush(self) -> list[Item]:
+        """The last line if it had no newline: a line torn by a crash is refused, other text is log."""
+        if not self._pending:
+            return []
+        torn = bytes(self._buffer)
+        items = self._finish_line()
+        if self.nonce.encode() in torn and items and isinstance(items[0], Event):
+            return items
+        return [Refused("line torn at the end of the output", _excerpt(torn))] if torn else items
+
+    def _take(self, piece: bytes, items: list[Item]) -> None:
+        self._pending += len(piece)
+        if self._skipping:
+            return
+        room = MAX_LINE - len(self._buffer)
+        self._buffer += piece[:room]
+        if len(piece) > room:
+            items.append(Refused("line over 64 KiB", _excerpt(bytes(self._buffer))))
+            self._buffer.clear()
+            self._skipping = True
+
+    def _finish_line(self) -> list[Item]:
+        line = bytes(self._buffer)
+        skipped = self._skipping
+        self.offset += self._pending + 1
+        self._pending = 0
+        self._skipping = False
+        self._buffer.clear()
+        if skipped or not line.strip():
+            return []
+        return [self._decode(line)]
+
+    def _decode(self, line: bytes) -> Item:
+        if self.nonce.encode() not in line:
+            return LogLine(_excerpt(line))
+        try:
+            raw = _parse(line)
+        except (ValueError, RecursionError) as error:
+            return Refused(f"not the contract's JSON: {printable(str(error), 200)}", _excerpt(line))
+        if raw.get("nonce") != self.nonce:
+            return LogLine(_excerpt(line))
+        return self._admit(raw, line)
+
+    def _admit(self, raw: dict[str, Any], line: bytes) -> Item:
+        seq, t = raw.get("seq"), raw.get("t")
+        if raw.get("v") != 1:
+            return Refused("unknown contract version", _excerpt(line))
+        if not isinstance(seq, int) or isinstance(seq, bool) or seq != self.next_seq:
+            return Refused(f"seq is not {self.next_seq}", _excerpt(line))
+        self.next_seq += 1
+        if not isinstance(t, int | float) or isinstance(t, bool) or not 0 <= t < 10**7:
+            return Refused("t is not a time", _excerpt(line))
+        if self.ended:
+            return Refused("an event after the last one", _excerpt(line))
+        try:
+            body = _BODY.validate_python(raw)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            return Refused(printable(f"{where}: {first['msg']}", 300), _excerpt(line))
+        event = Event(seq=seq, t=float(t), body=body)
+        self.ended = event.terminal
+        return event
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    if line.count(b"[") + line.count(b"{") > 4096:
+        raise ValueError("too many containers")
+    value = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    require_storable(value)
+    return value
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number")
+
+
+def _excerpt(line: bytes) -> str:
+    return printable(line[: 4 * EXCERPT].decode("utf-8", "replace"), EXCERPT)

@@ -1,0 +1,94 @@
+"""
+GPU models as people claim them and as drivers name them, and what each can do at most.
+
+`train_ceiling` is images/s of ResNet-50 training at 224 x 224 that the card's arithmetic alone would
+allow: vendor's dense fp16 tensor TFLOPS / 24.5 GFLOP an image (3 x 8.18 GFLOP, the sum over all
+53 convolutions). Memory bandwidth keeps real cards far below, so a figure above it is wrong or forged.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+TRAIN_GFLOP_PER_IMAGE: Final = 24.5
+
+
+@dataclass(frozen=True)
+class GpuModel:
+    name: str
+    dense_fp16_tflops: float
+
+    @property
+    def train_ceiling(self) -> float:
+        """Images/s at 224 x 224, by arithmetic alone."""
+        return self.dense_fp16_tflops * 1000 / TRAIN_GFLOP_PER_IMAGE
+
+
+# Longest names first, so that "RTX 6000 ADA" is not taken for "RTX 6000".
+CATALOGUE: Final = tuple(
+    sorted(
+        (
+            GpuModel("B200", 2250),
+            GpuModel("GH200", 990),
+            GpuModel("H200", 990),
+            GpuModel("H100", 990),
+            GpuModel("A100", 312),
+            GpuModel("A10G", 125),
+            GpuModel("A10", 125),
+            GpuModel("A40", 150),
+            GpuModel("A6000", 155),
+            GpuModel("L40S", 366),
+            GpuModel("L40", 181),
+            GpuModel("L4", 121),
+            GpuModel("V100", 125),
+            GpuModel("P100", 21.2),
+            GpuModel("T4", 65),
+            GpuModel("RTX 6000 ADA", 364),
+            GpuModel("RTX PRO 6000", 1000),
+            GpuModel("RTX 5090", 419),
+            GpuModel("RTX 5080", 225),
+            GpuModel("RTX 4090", 330),
+            GpuModel("RTX 4080", 195),
+            GpuModel("RTX 3090", 142),
+            GpuModel("RTX 3080", 119),
+            GpuModel("RTX 2080", 89),
+        ),
+        key=lambda model: -len(model.name),
+    )
+)
+
+_NOISE: Final = frozenset({"NVIDIA", "GEFORCE", "TESLA", "QUADRO", "GRAPHICS", "GPU"})
+
+
+def model_of(name: str | None) -> GpuModel | None:
+    """The catalogue's model inside a name such as `NVIDIA H100 80GB HBM3`, or None."""
+    words = " ".join(_words(name))
+    for model in CATALOGUE:
+        if re.search(rf"(?<![A-Z0-9]){model.name.replace(' ', ' ?')}(?![0-9A-Z])", words):
+            return model
+    return None
+
+
+def is_cpu(claimed: str | None) -> bool:
+    """Whether an instance was onboarded to be measured on its CPU."""
+    return (claimed or "").strip().upper() == "CPU"
+
+
+def matches(claimed: str, measured: str) -> bool:
+    """
+    Whether a measured name fits a claimed one.
+
+    Known models must be the same model; a name the catalogue does not know must have all its words
+    in the measured name (`RTX A2000` fits `NVIDIA RTX A2000 12GB`).
+    """
+    known = model_of(claimed)
+    if known is not None or model_of(measured) is not None:
+        return known == model_of(measured)
+    return set(_words(claimed)) <= set(_words(measured))
+
+
+def _words(name: str | None) -> list[str]:
+    found = re.findall(r"[A-Z0-9]+", (name or "").upper())
+    return [word for word in found if word not in _NOISE]

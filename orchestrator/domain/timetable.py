@@ -1,0 +1,80 @@
+"""
+When a schedule is due next. Pure: the time now is passed in.
+
+Cron lines follow Debian's cron at daylight-saving changes (cronsim): a time that does not exist fires
+once right after the gap, a time that exists twice fires once, wildcard hours fire by elapsed time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from orchestrator.domain.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """Every N hours, or a cron line in a time zone; exactly one of the two."""
+
+    every_hours: int | None = None
+    cron: str | None = None
+    timezone: str = "UTC"
+    jitter_seconds: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.every_hours is None) == (self.cron is None):
+            raise InvalidInput("A schedule has either every_hours or a cron line.")
+        if self.every_hours is not None and not 1 <= self.every_hours <= 8760:
+            raise InvalidInput("every_hours is between 1 and 8760.")
+        if not 0 <= self.jitter_seconds <= 86_400:
+            raise InvalidInput("jitter_seconds is between 0 and 86400.")
+        self.next_due(datetime.now(UTC), None)  # refuses a bad cron line or time zone here
+
+    def next_due(self, after: datetime, previous: datetime | None) -> datetime:
+        """
+        The first due time after `after`, in UTC. `previous` is the last one: hours are counted from it, so
+        that a restart does not move them; times missed meanwhile are skipped.
+
+        Raises `InvalidInput` for a cron line or time zone that can't be read, or that never comes.
+        """
+        if self.every_hours is not None:
+            return _next_interval(timedelta(hours=self.every_hours), after, previous)
+        return _next_cron(self.cron or "", self.timezone, after)
+
+
+def fire_at(schedule_id: UUID, due_at: datetime, jitter_seconds: int) -> datetime:
+    """
+    `due_at` plus this firing's share of the jitter: the same for everybody who computes it, spread
+    evenly over schedules.
+    """
+    if not jitter_seconds:
+        return due_at
+    digest = hashlib.sha256(f"{schedule_id} {due_at.isoformat()}".encode()).digest()
+    return due_at + timedelta(seconds=int.from_bytes(digest[:8], "big") % (jitter_seconds + 1))
+
+
+def _next_interval(step: timedelta, after: datetime, previous: datetime | None) -> datetime:
+    start = previous or after
+    missed = max(0, (after - start) // step)
+    return start + step * (missed + 1)
+
+
+def _next_cron(line: str, timezone: str, after: datetime) -> datetime:
+    try:
+        zone = ZoneInfo(timezone)
+    except (KeyError, ValueError, OSError) as error:
+        raise InvalidInput(
+            f"There is no time zone {timezone!r}; use a name like Europe/Berlin."
+        ) from error
+    try:
+        return next(CronSim(line, after.astimezone(zone))).astimezone(UTC)
+    except CronSimError as error:
+        raise InvalidInput(f"The cron line {line!r} can't be read: {error}.") from error
+    except StopIteration as error:
+        raise InvalidInput(f"The cron line {line!r} never comes.") from error

@@ -1,0 +1,235 @@
+"""
+From a result and what was claimed to a verdict with its evidence. Pure.
+
+Each check yields one line: passed, failed, or not told (the result does not say; a submission of a
+hand-run agent says less than a run of ours). The first failed line gives the verdict its error code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator.domain import gpu_catalogue
+from orchestrator.domain.errors import (
+    AgentError,
+    ClockDisagrees,
+    GpuCountMismatch,
+    GpuMismatch,
+    GpuMissing,
+    HarborxError,
+    ResultImplausible,
+)
+from orchestrator.domain.events import Measurement
+from orchestrator.domain.options import Options
+
+RESNET50_PARAMETERS: Final = 25_557_032
+_ROUNDING: Final = 0.01  # figures of one result agree within 1 %
+_LATENCY_ROUNDING: Final = 0.10  # the guide's agents average latency in their own way
+_CLOCK_RATIO: Final = 1.10  # how much longer than the machine says we may have waited
+_CLOCK_SLACK: Final = 3.0  # seconds, for the network and our own load
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the supplier says the instance has; None where nothing was claimed."""
+
+    gpu_name: str | None
+    gpu_count: int | None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """
+    One stretch of the measurement on two clocks, in seconds: ours, between receiving its first and its last
+    event, and the machine's `t` of the same events. None where the line was interrupted.
+    """
+
+    ours: float | None
+    machines: float | None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a result says, as far as it says it."""
+
+    throughput: float | None  # images/s
+    latency_ms: float | None  # a batch
+    options: Options
+    device: str | None = None
+    gpu_name: str | None = None
+    gpu_count: int | None = None
+    images: int | None = None
+    steps: int | None = None
+    measured_seconds: float | None = None
+    parameters: int | None = None
+    error_message: str | None = None
+
+    @classmethod
+    def of(cls, measured: Measurement) -> Figures:
+        return cls(
+            throughput=measured.throughput_samples_per_sec,
+            latency_ms=measured.latency_ms,
+            options=Options.model_construct(
+                batch_size=measured.batch_size,
+                num_epochs=measured.num_epochs,
+                image_size=measured.image_size,
+            ),
+            device=measured.device,
+            gpu_name=measured.gpu_name,
+            gpu_count=measured.gpu_count,
+            images=measured.images,
+            steps=measured.steps,
+            measured_seconds=measured.measured_seconds,
+            parameters=measured.parameters,
+        )
+
+
+@dataclass(frozen=True)
+class Line:
+    """One check: `passed` is None where the result does not tell."""
+
+    check: str
+    passed: bool | None
+    text: str
+    error: type[HarborxError] | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    lines: tuple[Line, ...]
+
+    @property
+    def passed(self) -> bool:
+        return self.error is None
+
+    @property
+    def error(self) -> type[HarborxError] | None:
+        return next((line.error for line in self.lines if line.passed is False), None)
+
+    @property
+    def evidence(self) -> list[dict[str, object]]:
+        return [{"check": x.check, "passed": x.passed, "text": x.text} for x in self.lines]
+
+
+def judge(
+    figures: Figures,
+    claim: Claim,
+    *,
+    requested: Options | None = None,
+    observation: Observation | None = None,
+) -> Verdict:
+    """The verdict on `figures`; `requested` and `observation` are known for runs of ours only."""
+    lines = [
+        *_reported_no_error(figures),
+        *_device(figures, claim),
+        *_as_requested(figures, requested),
+        *_arithmetic(figures),
+        *_physics(figures),
+        *_clock(observation),
+    ]
+    return Verdict(tuple(lines))
+
+
+def _line(check: str, passed: bool, text: str, error: type[HarborxError]) -> Line:
+    return Line(check, passed, text, None if passed else error)
+
+
+def _reported_no_error(figures: Figures) -> Iterator[Line]:
+    if figures.error_message:
+        yield _line("no error", False, f"the agent said: {figures.error_message}", AgentError)
+
+
+def _device(figures: Figures, claim: Claim) -> Iterator[Line]:
+    if gpu_catalogue.is_cpu(claim.gpu_name):
+        yield Line("device", True, f"onboarded as CPU, measured on {figures.device or 'CPU'}")
+        return
+    if figures.device == "cpu":
+        claimed = claim.gpu_name or "a GPU"
+        yield _line("device", False, f"claimed {claimed}, measured on the CPU", GpuMissing)
+        return
+    yield from _gpu_name(figures, claim)
+    yield from _gpu_count(figures, claim)
+
+
+def _gpu_name(figures: Figures, claim: Claim) -> Iterator[Line]:
+    if figures.gpu_name is None:
+        yield Line("GPU model", None, f"claimed {claim.gpu_name or 'none'}, the result names none")
+    elif claim.gpu_name is None:
+        yield Line("GPU model", True, f"nothing claimed, measured {figures.gpu_name}")
+    else:
+        fits = gpu_catalogue.matches(claim.gpu_name, figures.gpu_name)
+        text = f"claimed {claim.gpu_name}, measured {figures.gpu_name}"
+        yield _line("GPU model", fits, text, GpuMismatch)
+
+
+def _gpu_count(figures: Figures, claim: Claim) -> Iterator[Line]:
+    if figures.gpu_count is None or claim.gpu_count is None:
+        return
+    text = f"claimed {claim.gpu_count}, measured {figures.gpu_count}"
+    yield _line("GPU count", figures.gpu_count >= claim.gpu_count, text, GpuCountMismatch)
+
+
+def _as_requested(figures: Figures, requested: Options | None) -> Iterator[Line]:
+    if requested is None:
+        return
+    done, asked = figures.options, requested
+    same = (done.batch_size, done.num_epochs, done.image_size) == (
+        asked.batch_size,
+        asked.num_epochs,
+        asked.image_size,
+    )
+    text = f"batch {done.batch_size}, {done.num_epochs} epoch(s), {done.image_size} px"
+    yield _line("as requested", same, text, ResultImplausible)
+    whole = figures.steps == asked.steps and figures.images == asked.images
+    text = (
+        f"{figures.images} images in {figures.steps} steps, {asked.images} in {asked.steps} asked"
+    )
+    yield _line("all images", whole, text, ResultImplausible)
+
+
+def _arithmetic(figures: Figures) -> Iterator[Line]:
+    rate, seconds, images = figures.throughput, figures.measured_seconds, figures.images
+    if not rate:
+        yield _line("throughput", False, "no throughput above zero", ResultImplausible)
+        return
+    if seconds is not None and images is not None:
+        agrees = _close(rate * seconds, images, _ROUNDING)
+        text = f"{rate:,.2f} images/s x {seconds:,.3f} s against {images:,} images"
+        yield _line("throughput", agrees, text, ResultImplausible)
+    if figures.latency_ms is not None:
+        batch = rate * figures.latency_ms / 1000
+        agrees = _close(batch, figures.options.batch_size, _LATENCY_ROUNDING)
+        text = f"{rate:,.2f} images/s x {figures.latency_ms:,.2f} ms is a batch of {batch:,.1f}"
+        yield _line("latency", agrees, text, ResultImplausible)
+    if figures.parameters is not None:
+        same = figures.parameters == RESNET50_PARAMETERS
+        yield _line("model", same, f"{figures.parameters:,} parameters", ResultImplausible)
+
+
+def _physics(figures: Figures) -> Iterator[Line]:
+    model = gpu_catalogue.model_of(figures.gpu_name)
+    if model is None or not figures.throughput:
+        return
+    # Arithmetic shrinks with the area of the image; below 224 px other costs only slow a card down.
+    ceiling = model.train_ceiling * (224 / figures.options.image_size) ** 2
+    text = (
+        f"{figures.throughput:,.0f} of at most {ceiling:,.0f} images/s a {model.name} could compute"
+    )
+    yield _line("physics", figures.throughput <= ceiling, text, ResultImplausible)
+
+
+def _clock(observation: Observation | None) -> Iterator[Line]:
+    if observation is None:
+        return
+    if observation.ours is None or observation.machines is None:
+        yield Line("clock", None, "the line was interrupted, so our clock can't be compared")
+        return
+    agrees = observation.ours <= observation.machines * _CLOCK_RATIO + _CLOCK_SLACK
+    text = f"{observation.ours:,.2f} s by our clock, {observation.machines:,.2f} s by the machine's"
+    yield _line("clock", agrees, text, ClockDisagrees)
+
+
+def _close(a: float, b: float, tolerance: float) -> bool:
+    return abs(a - b) <= tolerance * max(abs(a), abs(b))

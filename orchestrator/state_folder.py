@@ -1,0 +1,49 @@
+"""Secrets that this installation made for itself, one file each (0600) in the state folder."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+from pathlib import Path
+from typing import Final
+
+from orchestrator.domain.errors import ConfigError
+
+_BYTES: Final = 32
+
+
+def kept_secret(state_dir: Path, name: str) -> Path:
+    """
+    The file of a named secret: 32 random bytes in base64, made on first use.
+
+    Raises `ConfigError` where the state folder can't be written.
+    """
+    path = state_dir / name
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            _create(path)
+    except OSError as error:
+        raise ConfigError(
+            f"The state folder {state_dir} can't be used: {error.strerror}."
+        ) from error
+    return path
+
+
+def read_secret(state_dir: Path, name: str) -> str:
+    """The text of a kept secret."""
+    return kept_secret(state_dir, name).read_text("ascii").strip()
+
+
+def _create(path: Path) -> None:
+    # Written aside and linked into place, so that nobody reads half a secret and the first one wins.
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(base64.b64encode(os.urandom(_BYTES)).decode() + "\n")
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
