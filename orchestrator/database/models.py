@@ -1,0 +1,219 @@
+"""
+The tables of schema.sql as SQLModel sees them: columns only, no relationships, never `create_all`.
+
+A test compares them with a database made from schema.sql. Column meanings and units stand there and
+in docs/agent-contract.md.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Column, Computed, Float, LargeBinary, Text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlmodel import Field, SQLModel
+
+
+def _json() -> Any:
+    return Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+
+
+class Profile(SQLModel, table=True):
+    __tablename__ = "profiles"
+
+    id: UUID = Field(primary_key=True)
+    email: str
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+class ApiKey(SQLModel, table=True):
+    """Without `secret_hash`, which no tenant may read."""
+
+    __tablename__ = "api_keys"
+
+    id: UUID = Field(primary_key=True)
+    user_id: UUID | None
+    role: str
+    name: str
+    public_id: str
+    scopes: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    created_at: datetime
+
+
+class InventoryItem(SQLModel, table=True):
+    __tablename__ = "gpu_inventory"
+
+    id: UUID = Field(primary_key=True)
+    user_id: UUID
+    gpu_model: str
+    quantity: int
+    hours_available: float
+    status: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class Instance(SQLModel, table=True):
+    __tablename__ = "gpu_instances"
+
+    id: UUID = Field(primary_key=True)
+    user_id: UUID
+    gpu_inventory_id: UUID | None
+    vast_instance_id: str
+    vast_offer_id: str | None
+    vast_machine_id: str | None
+    provider: str | None
+    location: str | None
+    price_per_hour: float | None
+    ssh_host: str
+    ssh_port: int
+    ssh_user: str
+    host_key: str | None
+    host_key_seen_at: datetime | None
+    gpu_name: str | None
+    gpu_count: int | None
+    cuda_version: str | None
+    disk_space_gb: float | None
+    cpu_count: int | None
+    ram_gb: float | None
+    status: str
+    test_status: str
+    tested_at: datetime | None
+    attributes: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column("metadata", JSONB, nullable=False)
+    )
+    created_at: datetime
+    updated_at: datetime
+
+
+class Credential(SQLModel, table=True):
+    """How we log in to an instance; tenants may not read the sealed columns."""
+
+    __tablename__ = "gpu_credentials"
+
+    id: UUID = Field(primary_key=True)
+    user_id: UUID
+    instance_id: UUID
+    kind: str
+    public_key: str
+    fingerprint: str
+    key_id: str
+    wrapped_key: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    ciphertext: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    created_at: datetime | None = None
+
+
+class Schedule(SQLModel, table=True):
+    __tablename__ = "gpu_test_schedules"
+
+    id: UUID = Field(primary_key=True)
+    user_id: UUID
+    instance_id: UUID
+    every_hours: int | None
+    cron: str | None
+    timezone: str
+    jitter_seconds: int
+    enabled: bool
+    options: dict[str, Any] = _json()
+    next_due_at: datetime
+    next_fire_at: datetime
+    last_due_at: datetime | None
+    last_outcome: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class Run(SQLModel, table=True):
+    __tablename__ = "gpu_test_runs"
+
+    id: UUID = Field(primary_key=True)
+    user_id: UUID
+    instance_id: UUID
+    requested_by: str
+    options: dict[str, Any] = _json()
+    state: str
+    nonce: str
+    epoch: int
+    attempt: int
+    worker: str | None
+    remote_offset: int
+    next_agent_seq: int
+    last_seq: int
+    instance_status: str
+    instance_test_status: str
+    error_code: str | None
+    error_message: str | None
+    evidence: dict[str, Any] = _json()
+    schedule_id: UUID | None
+    due_at: datetime | None
+    created_at: datetime
+    claimed_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    cleaned_at: datetime | None
+
+
+class RunEvent(SQLModel, table=True):
+    __tablename__ = "gpu_test_events"
+
+    run_id: UUID = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    user_id: UUID
+    at: datetime
+    t: float | None
+    type: str
+    body: dict[str, Any] = _json()
+
+
+class Result(SQLModel, table=True):
+    __tablename__ = "gpu_test_results"
+
+    id: UUID = Field(primary_key=True)
+    gpu_instance_id: UUID
+    user_id: UUID
+    run_id: UUID | None
+    source: str
+    test_type: str
+    batch_size: int | None
+    num_epochs: int | None
+    image_size: int | None
+    throughput_images_per_sec: float | None
+    throughput_samples_per_sec: float | None
+    latency_ms: float | None
+    gpu_utilization_percent: float | None
+    memory_used_gb: float | None
+    memory_total_gb: float | None
+    power_draw_watts: float | None
+    temperature_celsius: float | None
+    accuracy: float | None
+    loss: float | None
+    measured_gpu_name: str | None
+    measured_gpu_count: int | None
+    compute_miles_formula: str
+    compute_miles_per_hour: float | None = Field(
+        default=None, sa_column=Column(Float, Computed("compute_miles", persisted=True))
+    )
+    device: str | None
+    precision: str | None
+    model_source: str | None
+    torch_version: str | None
+    cuda_version: str | None
+    driver_version: str | None
+    images: int | None
+    steps: int | None
+    measured_seconds: float | None
+    agent_sha256: str | None
+    verdict: str
+    evidence: list[dict[str, Any]] = Field(
+        default_factory=list, sa_column=Column(JSONB, nullable=False)
+    )
+    test_duration_seconds: float | None
+    started_at: datetime | None = None
+    completed_at: datetime | None
+    error_message: str | None
+    raw_results: dict[str, Any] = _json()
+    created_at: datetime | None = None

@@ -1,0 +1,105 @@
+"""Results: one a run, with the verdict, the instance and the inventory item in the same transaction."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, text
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from orchestrator.database.models import Instance, Result
+from orchestrator.database.paging import Page, newest_first
+from orchestrator.domain.errors import NotFound
+from orchestrator.domain.instance_status import InstanceStatus
+
+_SETTLE = text(
+    "SELECT settle_instance(:instance_id, :status, :test_status, :tested, CAST(:facts AS jsonb))"
+)
+_TARGET = text("SELECT * FROM submission_target(:instance_id, :user_id)")
+_SUBMIT = text(
+    "SELECT * FROM apply_submission(:instance_id, CAST(:result AS jsonb), :status, :test_status,"
+    " CAST(:facts AS jsonb))"
+)
+
+
+async def store(session: AsyncSession, values: dict[str, Any]) -> None:
+    """A run's result. A second one for the same run violates `gpu_test_results_run_id_key`."""
+    await session.exec(insert(Result).values(**values))
+
+
+async def settle_instance(
+    session: AsyncSession,
+    instance_id: UUID,
+    status: InstanceStatus,
+    *,
+    tested: bool,
+    facts: dict[str, Any],
+) -> None:
+    """Write what a test's end means for the instance and its inventory item; for workers."""
+    parameters = {
+        "instance_id": instance_id,
+        "status": status.status,
+        "test_status": status.test_status,
+        "tested": tested,
+        "facts": json.dumps(facts),
+    }
+    await session.exec(_SETTLE, params=parameters)  # type: ignore[call-overload]
+
+
+async def submission_target(
+    session: AsyncSession, instance_id: UUID, user_id: UUID | None
+) -> Instance:
+    """The instance a submitted result is for; `user_id` None for the service role. Else `NotFound`."""
+    statement = select(Instance).from_statement(_TARGET)
+    parameters = {"instance_id": instance_id, "user_id": user_id}
+    found = (await session.exec(statement, params=parameters)).one_or_none()  # type: ignore[call-overload]
+    if found is None:
+        raise NotFound(f"No instance {instance_id}.")
+    return found[0] if not isinstance(found, Instance) else found
+
+
+async def submit(
+    session: AsyncSession,
+    instance_id: UUID,
+    result: dict[str, Any],
+    status: InstanceStatus,
+    facts: dict[str, Any],
+) -> Result:
+    """Store a submitted result and settle its instance, through the door made for it."""
+    parameters = {
+        "instance_id": instance_id,
+        "result": json.dumps(result),
+        "status": status.status,
+        "test_status": status.test_status,
+        "facts": json.dumps(facts),
+    }
+    statement = select(Result).from_statement(_SUBMIT)
+    found = (await session.exec(statement, params=parameters)).one()  # type: ignore[call-overload]
+    return found[0] if not isinstance(found, Result) else found
+
+
+async def page(
+    session: AsyncSession, limit: int, cursor: str | None, instance_id: UUID | None = None
+) -> Page[Result]:
+    statement = select(Result)
+    if instance_id is not None:
+        statement = statement.where(Result.gpu_instance_id == instance_id)
+    return await newest_first(session, statement, Result, limit, cursor)
+
+
+async def of_run(session: AsyncSession, run_id: UUID) -> Result | None:
+    return (await session.exec(select(Result).where(Result.run_id == run_id))).one_or_none()
+
+
+async def latest(session: AsyncSession, instance_ids: list[UUID]) -> dict[UUID, Result]:
+    """The newest result of each instance that has one."""
+    statement = (
+        select(Result)
+        .where(col(Result.gpu_instance_id).in_(instance_ids))
+        .distinct(col(Result.gpu_instance_id))
+        .order_by(col(Result.gpu_instance_id), col(Result.created_at).desc(), col(Result.id).desc())
+    )
+    return {row.gpu_instance_id: row for row in (await session.exec(statement)).all()}

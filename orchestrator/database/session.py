@@ -1,0 +1,120 @@
+"""Sessions: every transaction acts as exactly one principal, and as nobody unless told otherwise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import sqlmodel
+from sqlalchemy import Connection, event, func, make_url, orm, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from orchestrator.domain.errors import DatabaseError, DatabaseUnavailable
+
+Session = AsyncSession
+Role = Literal["none", "anon", "authenticated", "service_role"]
+
+NOW: Final = func.now()  # the database's clock, the only one that rows are stamped by
+
+_ACT_AS: Final = text(
+    "SELECT set_config('role', :role, true), set_config('request.jwt.claims', :claims, true)"
+)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who a transaction acts as. `none` is the login itself, which may only open its own doors."""
+
+    role: Role
+    user_id: UUID | None = None
+
+    @property
+    def claims(self) -> str:
+        if self.user_id is None:
+            return json.dumps({"role": self.role})
+        return json.dumps({"role": self.role, "sub": str(self.user_id)})
+
+
+NOBODY: Final = Principal("anon")
+LOGIN: Final = Principal("none")
+SERVICE: Final = Principal("service_role")
+
+
+def supplier(user_id: UUID) -> Principal:
+    return Principal("authenticated", user_id)
+
+
+class TenantSession(sqlmodel.Session):
+    """A session whose transactions begin by saying who they act as; deny by default."""
+
+
+@event.listens_for(TenantSession, "after_begin")
+def _act_as(session: orm.Session, _: orm.SessionTransaction, connection: Connection) -> None:
+    principal: Principal = session.info.get("principal", NOBODY)
+    connection.execute(_ACT_AS, {"role": principal.role, "claims": principal.claims})
+
+
+class Database:
+    """One login's connections. Open one a process and close it at the end."""
+
+    def __init__(self, url: str, *, pool_size: int = 10, prepare: bool = True) -> None:
+        connect_args: dict[str, Any] = {"connect_timeout": 10}
+        if not prepare:
+            connect_args["prepare_threshold"] = None
+        self.url = url
+        self._engine: AsyncEngine = create_async_engine(
+            make_url(url).set(drivername="postgresql+psycopg"),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args=connect_args,
+        )
+
+    @asynccontextmanager
+    async def transaction(self, principal: Principal) -> AsyncIterator[Session]:
+        """
+        One transaction as `principal`: committed at the end of the block, rolled back by an error.
+
+        Raises `DatabaseUnavailable` when PostgreSQL can't be reached and `DatabaseError` for what it refuses;
+        `IntegrityError` passes, for the query modules that know the constraint's meaning.
+        """
+        session = Session(
+            self._engine,
+            sync_session_class=TenantSession,
+            expire_on_commit=False,
+            info={"principal": principal},
+        )
+        try:
+            async with session, session.begin():
+                yield session
+        except IntegrityError:
+            raise
+        except (OperationalError, InterfaceError, TimeoutError) as error:
+            raise DatabaseUnavailable(_reason(error)) from error
+        except DBAPIError as error:
+            raise DatabaseError(_reason(error)) from error
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def constraint_of(error: IntegrityError) -> str | None:
+    """The name of the violated constraint, or None."""
+    diagnostics = getattr(error.orig, "diag", None)
+    name = getattr(diagnostics, "constraint_name", None)
+    return str(name) if name else None
+
+
+def _reason(error: Exception) -> str:
+    """The server's own first line: it names objects and never the parameters."""
+    cause = getattr(error, "orig", None) or error
+    lines = str(cause).strip().splitlines()
+    return lines[0] if lines else type(cause).__name__

@@ -1,0 +1,617 @@
+-- The database of Harborx orchestrator: the only DDL, readable top to bottom.
+--
+-- PostgreSQL 15 or newer. Applied by `harborx db init` in one transaction, after procrastinate's own schema,
+-- by a login that may create roles. It also fits a Supabase database, where the roles anon, authenticated
+-- and service_role and the function auth.uid() exist already.
+--
+-- Rules that hold here so that no program can forget them:
+--   * a tenant sees and points at its own rows only: row security is enabled AND forced, and references
+--     between tenant tables carry user_id;
+--   * numbers that come from a machine are finite (in PostgreSQL NaN is greater than every number);
+--   * one unfinished run an instance; a finished run never moves again; an epoch never goes back;
+--   * a result exists once a run; compute miles are computed from the measured GPU name.
+
+-- ---------------------------------------------------------------------------------------------------
+-- Roles
+-- ---------------------------------------------------------------------------------------------------
+-- anon, authenticated, service_role   what a transaction acts as (set_config('role', ..., true))
+-- harborx_api                         login of the API: may act as anon and authenticated, never as service_role
+-- harborx_worker                      login of workers: acts as service_role
+
+DO $roles$
+DECLARE
+    wanted text;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY['anon', 'authenticated', 'service_role'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', wanted);
+        END IF;
+    END LOOP;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'harborx_api') THEN
+        CREATE ROLE harborx_api LOGIN NOINHERIT NOBYPASSRLS NOCREATEROLE NOCREATEDB;
+        ALTER ROLE harborx_api SET statement_timeout = '10s';
+        ALTER ROLE harborx_api SET idle_in_transaction_session_timeout = '30s';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'harborx_worker') THEN
+        CREATE ROLE harborx_worker LOGIN INHERIT NOBYPASSRLS NOCREATEROLE NOCREATEDB;
+        ALTER ROLE harborx_worker SET idle_in_transaction_session_timeout = '60s';
+    END IF;
+    IF NOT pg_has_role('harborx_api', 'authenticated', 'MEMBER') THEN
+        GRANT anon, authenticated TO harborx_api;
+    END IF;
+    IF NOT pg_has_role('harborx_worker', 'service_role', 'MEMBER') THEN
+        GRANT service_role TO harborx_worker;
+    END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+    NULL;  -- roles belong to the whole server: another database's init made them just now
+END
+$roles$;
+
+GRANT USAGE ON SCHEMA public TO anon, authenticated, service_role, harborx_api, harborx_worker;
+
+-- ---------------------------------------------------------------------------------------------------
+-- Who is asking
+-- ---------------------------------------------------------------------------------------------------
+
+DO $auth$
+BEGIN
+    IF to_regnamespace('auth') IS NULL THEN
+        CREATE SCHEMA auth;
+    END IF;
+    IF to_regprocedure('auth.uid()') IS NULL THEN
+        -- Supabase's convention. nullif: after a transaction-local set_config the setting is '' and not NULL.
+        CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE AS $uid$
+            SELECT (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid
+        $uid$;
+        GRANT USAGE ON SCHEMA auth TO PUBLIC;
+    END IF;
+END
+$auth$;
+
+-- ---------------------------------------------------------------------------------------------------
+-- Words
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE DOMAIN finite AS double precision CHECK (VALUE > '-Infinity' AND VALUE < 'Infinity');
+CREATE DOMAIN amount AS double precision CHECK (VALUE >= 0 AND VALUE < 'Infinity');
+
+CREATE FUNCTION update_updated_at_column() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    NEW.updated_at := now();
+    RETURN NEW;
+END
+$$;
+
+-- The formula `harborx-v1`. H200 is a name of its own: no earlier rule may catch it.
+CREATE FUNCTION compute_miles_factor(measured_gpu_name text) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN upper(measured_gpu_name) LIKE '%H200%' THEN 1.6
+        WHEN upper(measured_gpu_name) LIKE '%H100%' THEN 1.5
+        WHEN upper(measured_gpu_name) LIKE '%A100%' THEN 1.2
+        ELSE 1.0
+    END
+$$;
+
+-- ---------------------------------------------------------------------------------------------------
+-- Suppliers
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE TABLE profiles (
+    id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    email       text NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    updated_at  timestamptz NOT NULL DEFAULT now()
+);
+
+-- How a profile signs in here. Suppliers of an external issuer have a profile and no account.
+CREATE TABLE accounts (
+    user_id        uuid PRIMARY KEY REFERENCES profiles (id) ON DELETE CASCADE,
+    email          text NOT NULL CHECK (email = lower(email)),
+    password_hash  text NOT NULL CHECK (password_hash LIKE '$argon2id$%'),
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (email)
+);
+
+-- Keys are random, so a plain SHA-256 is enough; the key itself is shown once and never stored.
+CREATE TABLE api_keys (
+    id            uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id       uuid DEFAULT auth.uid() REFERENCES profiles (id) ON DELETE CASCADE,
+    role          text NOT NULL DEFAULT 'authenticated' CHECK (role IN ('authenticated', 'service_role')),
+    name          text NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
+    public_id     text NOT NULL UNIQUE,
+    secret_hash   bytea NOT NULL CHECK (length(secret_hash) = 32),
+    scopes        text[] NOT NULL DEFAULT '{read,test,submit}',
+    expires_at    timestamptz,
+    revoked_at    timestamptz,
+    last_used_at  timestamptz,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    CHECK ((role = 'service_role') = (user_id IS NULL))
+);
+CREATE INDEX api_keys_user ON api_keys (user_id);
+
+CREATE TABLE supplier_profiles (
+    id                          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id                     uuid NOT NULL UNIQUE DEFAULT auth.uid() REFERENCES profiles (id) ON DELETE CASCADE,
+    company_name                text NOT NULL,
+    legal_business_name         text NOT NULL,
+    contact_email               text NOT NULL,
+    contact_phone               text NOT NULL,
+    business_address            text NOT NULL,
+    authorized_signatory        text NOT NULL,
+    signatory_title             text NOT NULL,
+    infrastructure_description  text,
+    created_at                  timestamptz NOT NULL DEFAULT now(),
+    updated_at                  timestamptz NOT NULL DEFAULT now()
+);
+
+-- ---------------------------------------------------------------------------------------------------
+-- Inventory and instances
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE TABLE gpu_inventory (
+    id               uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id          uuid NOT NULL DEFAULT auth.uid() REFERENCES profiles (id) ON DELETE CASCADE,
+    gpu_model        text NOT NULL,
+    quantity         integer NOT NULL DEFAULT 1 CHECK (quantity >= 0),
+    hours_available  amount NOT NULL DEFAULT 0,
+    status           text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'inactive', 'maintenance')),
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    updated_at       timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (user_id, id)
+);
+
+CREATE TABLE gpu_instances (
+    id                  uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id             uuid NOT NULL DEFAULT auth.uid() REFERENCES profiles (id) ON DELETE CASCADE,
+    gpu_inventory_id    uuid,
+
+    -- The provider's own names; unique for one supplier, so that a clash tells nothing about others.
+    vast_instance_id    text NOT NULL CHECK (length(vast_instance_id) BETWEEN 1 AND 200),
+    vast_offer_id       text,
+    vast_machine_id     text,
+    provider            text DEFAULT 'custom',
+    location            text,
+    price_per_hour      amount,
+
+    ssh_host            text NOT NULL CHECK (length(ssh_host) BETWEEN 1 AND 255),
+    ssh_port            integer NOT NULL DEFAULT 22 CHECK (ssh_port BETWEEN 1 AND 65535),
+    ssh_user            text NOT NULL DEFAULT 'root' CHECK (length(ssh_user) BETWEEN 1 AND 64),
+    ssh_key             text CHECK (ssh_key IS NULL),  -- kept for its name; keys are in gpu_credentials, sealed
+    host_key            text,                          -- pinned at first contact, before any login
+    host_key_seen_at    timestamptz,
+
+    -- What the supplier claims; null where nothing was claimed, then filled by the first measurement.
+    gpu_name            text,
+    gpu_count           integer CHECK (gpu_count BETWEEN 0 AND 1024),
+    cuda_version        text,
+    disk_space_gb       amount,
+    cpu_count           integer CHECK (cpu_count > 0),
+    ram_gb              amount,
+
+    status              text NOT NULL DEFAULT 'pending'
+                        CHECK (status IN ('pending', 'testing', 'active', 'failed', 'offline')),
+    test_status         text NOT NULL DEFAULT 'not_started'
+                        CHECK (test_status IN ('not_started', 'running', 'completed', 'failed')),
+    tested_at           timestamptz,
+    metadata            jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(metadata) < 65536),
+    created_at          timestamptz NOT NULL DEFAULT now(),
+    updated_at          timestamptz NOT NULL DEFAULT now(),
+
+    UNIQUE (user_id, id),
+    UNIQUE (user_id, vast_instance_id),
+    FOREIGN KEY (user_id, gpu_inventory_id) REFERENCES gpu_inventory (user_id, id)
+        ON DELETE SET NULL (gpu_inventory_id)
+);
+CREATE INDEX gpu_instances_listing ON gpu_instances (user_id, created_at DESC, id DESC);
+
+-- How we log in to an instance. The private half is AES-256-GCM ciphertext under a data key that is
+-- itself wrapped by a key outside the database; both are bound to this row.
+CREATE TABLE gpu_credentials (
+    id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id      uuid NOT NULL DEFAULT auth.uid(),
+    instance_id  uuid NOT NULL UNIQUE,
+    kind         text NOT NULL CHECK (kind IN ('supplied', 'generated')),
+    public_key   text NOT NULL,
+    fingerprint  text NOT NULL,
+    key_id       text NOT NULL,
+    wrapped_key  bytea NOT NULL,
+    ciphertext   bytea NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    FOREIGN KEY (user_id, instance_id) REFERENCES gpu_instances (user_id, id) ON DELETE CASCADE
+);
+
+CREATE TABLE performance_metrics (
+    id                 uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id            uuid NOT NULL DEFAULT auth.uid() REFERENCES profiles (id) ON DELETE CASCADE,
+    gpu_inventory_id   uuid,
+    compute_hours      amount NOT NULL DEFAULT 0,
+    uptime_percentage  amount NOT NULL DEFAULT 100 CHECK (uptime_percentage <= 100),
+    recorded_at        timestamptz NOT NULL DEFAULT now(),
+    FOREIGN KEY (user_id, gpu_inventory_id) REFERENCES gpu_inventory (user_id, id) ON DELETE CASCADE
+);
+CREATE INDEX performance_metrics_user ON performance_metrics (user_id, recorded_at DESC);
+
+-- ---------------------------------------------------------------------------------------------------
+-- Schedules, runs, events, results
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE TABLE gpu_test_schedules (
+    id              uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id         uuid NOT NULL DEFAULT auth.uid(),
+    instance_id     uuid NOT NULL,
+    every_hours     integer CHECK (every_hours BETWEEN 1 AND 8760),
+    cron            text CHECK (length(cron) <= 200),
+    timezone        text NOT NULL DEFAULT 'UTC' CHECK (length(timezone) <= 64),
+    jitter_seconds  integer NOT NULL DEFAULT 0 CHECK (jitter_seconds BETWEEN 0 AND 86400),
+    enabled         boolean NOT NULL DEFAULT true,
+    options         jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(options) < 8192),
+    next_due_at     timestamptz NOT NULL,  -- the nominal time: with the id it names one firing
+    next_fire_at    timestamptz NOT NULL,  -- the nominal time plus its jitter
+    last_due_at     timestamptz,
+    last_outcome    text,                  -- 'fired', or why that due time was skipped
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    updated_at      timestamptz NOT NULL DEFAULT now(),
+    CHECK (num_nonnulls(every_hours, cron) = 1),
+    UNIQUE (user_id, id),
+    UNIQUE (instance_id),
+    FOREIGN KEY (user_id, instance_id) REFERENCES gpu_instances (user_id, id) ON DELETE CASCADE
+);
+CREATE INDEX gpu_test_schedules_due ON gpu_test_schedules (next_fire_at) WHERE enabled;
+
+-- queued -> connecting -> preparing -> running -> judging -> passed | failed | inconclusive | cancelled
+CREATE TABLE gpu_test_runs (
+    id                   uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id              uuid NOT NULL,
+    instance_id          uuid NOT NULL,
+    requested_by         text NOT NULL CHECK (requested_by IN ('api', 'schedule', 'cli')),
+    options              jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(options) < 8192),
+    state                text NOT NULL DEFAULT 'queued' CHECK (state IN
+                         ('queued', 'connecting', 'preparing', 'running', 'judging',
+                          'passed', 'failed', 'inconclusive', 'cancelled')),
+    nonce                text NOT NULL DEFAULT replace(gen_random_uuid()::text, '-', ''),
+    epoch                integer NOT NULL DEFAULT 0,  -- raised by each claim; every later write carries it
+    attempt              integer NOT NULL DEFAULT 0,
+    worker               text,
+    remote_offset        bigint NOT NULL DEFAULT 0 CHECK (remote_offset >= 0),  -- bytes of events.ndjson stored
+    next_agent_seq       integer NOT NULL DEFAULT 0,  -- the agent's next event number
+    last_seq             bigint NOT NULL DEFAULT 0,   -- number of the newest row in gpu_test_events
+    instance_status      text NOT NULL,  -- as before the run, to be restored when it proves nothing
+    instance_test_status text NOT NULL,
+    error_code           text,
+    error_message        text,
+    evidence             jsonb NOT NULL DEFAULT '{}',
+    schedule_id          uuid,
+    due_at               timestamptz,
+    created_at           timestamptz NOT NULL DEFAULT now(),
+    claimed_at           timestamptz,
+    started_at           timestamptz,  -- the agent's first event
+    finished_at          timestamptz,
+    cleaned_at           timestamptz,  -- the run's folder is gone from the instance
+    CHECK (schedule_id IS NULL OR due_at IS NOT NULL),
+    CHECK ((finished_at IS NULL) = (state IN ('queued', 'connecting', 'preparing', 'running', 'judging'))),
+    CHECK (state NOT IN ('failed', 'inconclusive') OR error_code IS NOT NULL),
+    UNIQUE (user_id, id),
+    UNIQUE (schedule_id, due_at),
+    FOREIGN KEY (user_id, instance_id) REFERENCES gpu_instances (user_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (user_id, schedule_id) REFERENCES gpu_test_schedules (user_id, id)
+        ON DELETE SET NULL (schedule_id)
+);
+CREATE UNIQUE INDEX gpu_test_runs_one_unfinished ON gpu_test_runs (instance_id) WHERE finished_at IS NULL;
+CREATE INDEX gpu_test_runs_listing ON gpu_test_runs (user_id, created_at DESC, id DESC);
+CREATE INDEX gpu_test_runs_instance ON gpu_test_runs (instance_id, created_at DESC);
+
+CREATE TABLE gpu_test_events (
+    run_id   uuid NOT NULL,
+    seq      bigint NOT NULL CHECK (seq > 0),
+    user_id  uuid NOT NULL,
+    at       timestamptz NOT NULL DEFAULT now(),  -- when we received it, by our clock
+    t        amount,                              -- seconds since the benchmark started, by the machine's clock
+    type     text NOT NULL,
+    body     jsonb NOT NULL,
+    PRIMARY KEY (run_id, seq),
+    FOREIGN KEY (user_id, run_id) REFERENCES gpu_test_runs (user_id, id) ON DELETE CASCADE
+);
+
+CREATE TABLE gpu_test_results (
+    id                           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    gpu_instance_id              uuid NOT NULL,
+    user_id                      uuid NOT NULL,
+    run_id                       uuid UNIQUE,  -- null for a result that an agent run by hand submitted
+    source                       text NOT NULL CHECK (source IN ('pushed', 'submitted')),
+
+    test_type                    text NOT NULL DEFAULT 'resnet50' CHECK (test_type IN ('resnet50', 'custom')),
+    batch_size                   integer DEFAULT 32,
+    num_epochs                   integer DEFAULT 1,
+    image_size                   integer DEFAULT 224,
+
+    throughput_images_per_sec    amount,
+    throughput_samples_per_sec   amount,
+    latency_ms                   amount,
+    gpu_utilization_percent      amount CHECK (gpu_utilization_percent <= 100),
+    memory_used_gb               amount,
+    memory_total_gb              amount,
+    power_draw_watts             amount,
+    temperature_celsius          finite,
+    accuracy                     finite,
+    loss                         finite,
+
+    measured_gpu_name            text,
+    measured_gpu_count           integer,
+    compute_miles_formula        text NOT NULL DEFAULT 'harborx-v1' CHECK (compute_miles_formula = 'harborx-v1'),
+    compute_miles_per_hour       double precision GENERATED ALWAYS AS
+                                 (throughput_samples_per_sec::double precision
+                                  * compute_miles_factor(measured_gpu_name) * 3600) STORED,
+
+    -- The conditions without which the figures mean nothing.
+    device                       text CHECK (device IN ('cuda', 'cpu')),
+    precision                    text,
+    model_source                 text,
+    torch_version                text,
+    cuda_version                 text,
+    driver_version               text,
+    images                       bigint,
+    steps                        bigint,
+    measured_seconds             amount,
+    agent_sha256                 text,
+
+    verdict                      text NOT NULL CHECK (verdict IN ('passed', 'failed')),
+    evidence                     jsonb NOT NULL DEFAULT '[]',
+    test_duration_seconds        amount,
+    started_at                   timestamptz NOT NULL DEFAULT now(),
+    completed_at                 timestamptz,
+    error_message                text,
+    raw_results                  jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(raw_results) < 262144),
+    created_at                   timestamptz NOT NULL DEFAULT now(),
+
+    CHECK ((source = 'pushed') = (run_id IS NOT NULL)),
+    FOREIGN KEY (user_id, gpu_instance_id) REFERENCES gpu_instances (user_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (user_id, run_id) REFERENCES gpu_test_runs (user_id, id) ON DELETE CASCADE
+);
+CREATE INDEX gpu_test_results_instance ON gpu_test_results (gpu_instance_id, created_at DESC, id DESC);
+CREATE INDEX gpu_test_results_listing ON gpu_test_results (user_id, created_at DESC, id DESC);
+
+-- ---------------------------------------------------------------------------------------------------
+-- Rules on change
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION guard_run() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    IF OLD.finished_at IS NOT NULL AND NEW.state <> OLD.state THEN
+        RAISE EXCEPTION 'run % is finished (%) and never moves again', OLD.id, OLD.state
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.epoch < OLD.epoch OR NEW.remote_offset < OLD.remote_offset OR NEW.last_seq < OLD.last_seq THEN
+        RAISE EXCEPTION 'epoch, offset and sequence of run % never go back', OLD.id
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER guard_run BEFORE UPDATE ON gpu_test_runs FOR EACH ROW EXECUTE FUNCTION guard_run();
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'check_violation';
+END
+$$;
+CREATE TRIGGER append_only BEFORE UPDATE ON gpu_test_events FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER touch BEFORE UPDATE ON profiles FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();
+CREATE TRIGGER touch BEFORE UPDATE ON supplier_profiles FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();
+CREATE TRIGGER touch BEFORE UPDATE ON gpu_inventory FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();
+CREATE TRIGGER touch BEFORE UPDATE ON gpu_instances FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();
+CREATE TRIGGER touch BEFORE UPDATE ON gpu_test_schedules FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();
+
+-- ---------------------------------------------------------------------------------------------------
+-- Doors: what a caller may do beyond its own row rights, each with exactly one purpose.
+-- They run as service_role; who may call them is granted below.
+-- ---------------------------------------------------------------------------------------------------
+
+-- Ask for a run: the row and the job in one transaction. A tenant asks for its own instances;
+-- a caller without a tenant must be a login that may act as service_role.
+-- Raises no_data_found for an unknown instance, unique_violation while one is unfinished.
+CREATE FUNCTION request_run(
+    p_instance_id uuid,
+    p_requested_by text,
+    p_options jsonb DEFAULT '{}',
+    p_schedule_id uuid DEFAULT NULL,
+    p_due_at timestamptz DEFAULT NULL
+) RETURNS gpu_test_runs LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    instance gpu_instances;
+    run gpu_test_runs;
+BEGIN
+    SELECT * INTO instance FROM gpu_instances
+    WHERE id = p_instance_id
+      AND CASE WHEN auth.uid() IS NULL THEN pg_has_role(session_user, 'service_role', 'MEMBER')
+               ELSE user_id = auth.uid() END
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such instance' USING ERRCODE = 'no_data_found';
+    END IF;
+    INSERT INTO gpu_test_runs (user_id, instance_id, requested_by, options, schedule_id, due_at,
+                               instance_status, instance_test_status)
+    VALUES (instance.user_id, instance.id, p_requested_by, p_options, p_schedule_id, p_due_at,
+            instance.status, instance.test_status)
+    RETURNING * INTO run;
+    UPDATE gpu_instances SET status = 'testing', test_status = 'running' WHERE id = instance.id;
+    PERFORM procrastinate_defer_jobs_v1(ARRAY[ROW(
+        'runs', 'execute_run', 0, instance.id::text, NULL, jsonb_build_object('run_id', run.id), NULL
+    )::procrastinate_job_to_defer_v1]);
+    RETURN run;
+END
+$$;
+
+-- What the end of a test means for its instance and the inventory item that stands for it.
+-- p_facts: measured ram_gb, cpu_count, disk_space_gb, cuda_version; gpu_name and gpu_count fill what nobody claimed.
+CREATE FUNCTION settle_instance(
+    p_instance_id uuid, p_status text, p_test_status text, p_tested boolean, p_facts jsonb
+) RETURNS void LANGUAGE sql SET search_path = pg_catalog, public, pg_temp AS $$
+    UPDATE gpu_instances SET
+        status = p_status,
+        test_status = p_test_status,
+        tested_at = CASE WHEN p_tested THEN now() ELSE tested_at END,
+        ram_gb = coalesce((p_facts ->> 'ram_gb')::double precision, ram_gb),
+        cpu_count = coalesce((p_facts ->> 'cpu_count')::integer, cpu_count),
+        disk_space_gb = coalesce((p_facts ->> 'disk_space_gb')::double precision, disk_space_gb),
+        cuda_version = coalesce(p_facts ->> 'cuda_version', cuda_version),
+        gpu_name = coalesce(gpu_name, p_facts ->> 'gpu_name'),
+        gpu_count = coalesce(gpu_count, (p_facts ->> 'gpu_count')::integer)
+    WHERE id = p_instance_id;
+    UPDATE gpu_inventory SET
+        status = CASE p_status WHEN 'active' THEN 'active' ELSE 'inactive' END,
+        gpu_model = CASE gpu_model WHEN 'Unknown' THEN coalesce(p_facts ->> 'gpu_name', gpu_model) ELSE gpu_model END
+    WHERE id = (SELECT gpu_inventory_id FROM gpu_instances WHERE id = p_instance_id)
+      AND p_tested AND status <> 'maintenance';
+$$;
+
+-- A result that an agent run by hand submitted, for the instance of the key that signs it.
+CREATE FUNCTION submission_target(p_instance_id uuid, p_user_id uuid) RETURNS SETOF gpu_instances
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT * FROM gpu_instances WHERE id = p_instance_id AND (p_user_id IS NULL OR user_id = p_user_id)
+$$;
+
+CREATE FUNCTION apply_submission(
+    p_instance_id uuid, p_result jsonb, p_status text, p_test_status text, p_facts jsonb
+) RETURNS gpu_test_results LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    row gpu_test_results;
+BEGIN
+    row := jsonb_populate_record(NULL::gpu_test_results, p_result);
+    INSERT INTO gpu_test_results (
+        gpu_instance_id, user_id, source, test_type, batch_size, num_epochs, image_size,
+        throughput_images_per_sec, throughput_samples_per_sec, latency_ms, gpu_utilization_percent,
+        memory_used_gb, memory_total_gb, power_draw_watts, temperature_celsius, accuracy, loss,
+        measured_gpu_name, measured_gpu_count, verdict, evidence, test_duration_seconds,
+        completed_at, error_message, cuda_version, raw_results)
+    SELECT i.id, i.user_id, 'submitted', row.test_type, row.batch_size, row.num_epochs, row.image_size,
+           row.throughput_images_per_sec, row.throughput_samples_per_sec, row.latency_ms, row.gpu_utilization_percent,
+           row.memory_used_gb, row.memory_total_gb, row.power_draw_watts, row.temperature_celsius, row.accuracy, row.loss,
+           row.measured_gpu_name, row.measured_gpu_count, row.verdict, row.evidence, row.test_duration_seconds,
+           now(), row.error_message, row.cuda_version, coalesce(row.raw_results, '{}')
+    FROM gpu_instances i WHERE i.id = p_instance_id
+    RETURNING * INTO row;
+    -- While a run of ours is under way it decides; a submission is then kept and changes nothing.
+    IF NOT EXISTS (SELECT FROM gpu_test_runs WHERE instance_id = p_instance_id AND finished_at IS NULL) THEN
+        PERFORM settle_instance(p_instance_id, p_status, p_test_status, true, p_facts);
+    END IF;
+    RETURN row;
+END
+$$;
+
+CREATE FUNCTION sign_up(p_email text, p_password_hash text) RETURNS uuid
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    WITH profile AS (INSERT INTO profiles (email) VALUES (lower(p_email)) RETURNING id)
+    INSERT INTO accounts (user_id, email, password_hash)
+    SELECT id, lower(p_email), p_password_hash FROM profile RETURNING user_id
+$$;
+
+CREATE FUNCTION account_for_sign_in(p_email text) RETURNS TABLE (user_id uuid, password_hash text)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT a.user_id, a.password_hash FROM accounts a WHERE a.email = lower(p_email)
+$$;
+
+-- A supplier of an external issuer is met for the first time.
+CREATE FUNCTION ensure_profile(p_user_id uuid, p_email text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    INSERT INTO profiles (id, email) VALUES (p_user_id, p_email) ON CONFLICT (id) DO NOTHING
+$$;
+
+-- The key behind a public id, and a note that it was used (at most one write a minute).
+CREATE FUNCTION use_api_key(p_public_id text)
+    RETURNS TABLE (user_id uuid, role text, secret_hash bytea, scopes text[], expires_at timestamptz)
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    UPDATE api_keys SET last_used_at = now()
+    WHERE public_id = p_public_id AND revoked_at IS NULL
+      AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute');
+    SELECT k.user_id, k.role, k.secret_hash, k.scopes, k.expires_at
+    FROM api_keys k WHERE k.public_id = p_public_id AND k.revoked_at IS NULL
+$$;
+
+-- How far runs are, so that one process can wake all its watchers with one query. Tells nothing else.
+CREATE FUNCTION run_heads(p_run_ids uuid[]) RETURNS TABLE (id uuid, last_seq bigint, finished boolean)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT r.id, r.last_seq, r.finished_at IS NOT NULL FROM gpu_test_runs r WHERE r.id = ANY (p_run_ids)
+$$;
+
+DO $doors$
+DECLARE
+    door text;
+BEGIN
+    GRANT CREATE ON SCHEMA public TO service_role;  -- only while it becomes the owner of its doors
+    FOREACH door IN ARRAY ARRAY[
+        'request_run(uuid, text, jsonb, uuid, timestamptz)', 'submission_target(uuid, uuid)',
+        'apply_submission(uuid, jsonb, text, text, jsonb)', 'sign_up(text, text)', 'account_for_sign_in(text)',
+        'ensure_profile(uuid, text)', 'use_api_key(text)', 'run_heads(uuid[])'
+    ] LOOP
+        EXECUTE format('ALTER FUNCTION public.%s OWNER TO service_role', door);
+        EXECUTE format('REVOKE ALL ON FUNCTION public.%s FROM PUBLIC', door);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION public.%s TO harborx_api, service_role', door);
+    END LOOP;
+    REVOKE CREATE ON SCHEMA public FROM service_role;
+END
+$doors$;
+GRANT EXECUTE ON FUNCTION request_run(uuid, text, jsonb, uuid, timestamptz) TO authenticated;
+REVOKE ALL ON FUNCTION settle_instance(uuid, text, text, boolean, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION settle_instance(uuid, text, text, boolean, jsonb) TO service_role;
+
+-- ---------------------------------------------------------------------------------------------------
+-- Rights and row security
+-- ---------------------------------------------------------------------------------------------------
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO service_role;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO service_role;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO service_role;
+
+GRANT SELECT ON profiles, gpu_instances, gpu_test_runs, gpu_test_events, gpu_test_results TO authenticated;
+GRANT SELECT, INSERT, UPDATE ON supplier_profiles TO authenticated;
+GRANT SELECT, INSERT, UPDATE, DELETE ON gpu_inventory, gpu_test_schedules TO authenticated;
+GRANT SELECT, INSERT ON performance_metrics TO authenticated;
+
+-- A supplier describes a machine; what became of its tests is not the supplier's to write.
+GRANT INSERT (id, user_id, gpu_inventory_id, vast_instance_id, vast_offer_id, vast_machine_id, provider, location,
+              price_per_hour, ssh_host, ssh_port, ssh_user, gpu_name, gpu_count, cuda_version, disk_space_gb,
+              cpu_count, ram_gb, metadata) ON gpu_instances TO authenticated;
+GRANT UPDATE (gpu_inventory_id, provider, location, price_per_hour, metadata) ON gpu_instances TO authenticated;
+GRANT DELETE ON gpu_instances TO authenticated;
+
+-- Secrets go in and do not come out.
+GRANT INSERT ON gpu_credentials TO authenticated;
+GRANT SELECT (id, user_id, instance_id, kind, public_key, fingerprint, created_at) ON gpu_credentials TO authenticated;
+GRANT INSERT (id, user_id, name, public_id, secret_hash, scopes, expires_at) ON api_keys TO authenticated;
+GRANT SELECT (id, user_id, role, name, public_id, scopes, expires_at, revoked_at, last_used_at, created_at)
+    ON api_keys TO authenticated;
+GRANT UPDATE (revoked_at) ON api_keys TO authenticated;
+
+DO $security$
+DECLARE
+    tenant_table text;
+BEGIN
+    FOREACH tenant_table IN ARRAY ARRAY[
+        'profiles', 'accounts', 'api_keys', 'supplier_profiles', 'gpu_inventory', 'gpu_instances', 'gpu_credentials',
+        'performance_metrics', 'gpu_test_schedules', 'gpu_test_runs', 'gpu_test_events', 'gpu_test_results'
+    ] LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tenant_table);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', tenant_table);
+        EXECUTE format('CREATE POLICY service ON %I TO service_role USING (true) WITH CHECK (true)', tenant_table);
+        IF tenant_table = 'profiles' THEN
+            CREATE POLICY own ON profiles TO authenticated USING (id = (SELECT auth.uid()));
+        ELSIF tenant_table <> 'accounts' THEN  -- accounts are reached through doors only
+            EXECUTE format('CREATE POLICY own ON %I TO authenticated USING (user_id = (SELECT auth.uid()))'
+                           ' WITH CHECK (user_id = (SELECT auth.uid()))', tenant_table);
+        END IF;
+    END LOOP;
+END
+$security$;
+
+-- ---------------------------------------------------------------------------------------------------
+-- The version of this file: raised with every change of it.
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE TABLE harborx_schema (
+    version     integer NOT NULL,
+    applied_at  timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO harborx_schema (version) VALUES (1);
+GRANT SELECT ON harborx_schema TO harborx_api, service_role;
