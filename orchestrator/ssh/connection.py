@@ -1,0 +1,241 @@
+"""Log in to a machine whose host key is known, under a deadline for every phase."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncssh
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from orchestrator.domain.errors import (
+    CredentialUnusable,
+    HostKeyChanged,
+    HostUnreachable,
+    LoginRefused,
+)
+from orchestrator.ssh.addresses import UNREACHABLE, AddressPolicy, Endpoint, open_socket
+
+HOST_KEY_ALGORITHMS: Final = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
+_WINDOW: Final = 1 << 20
+_KEEPALIVES_MISSED: Final = 3
+
+
+@dataclass(frozen=True)
+class Target:
+    """
+    A machine and how to log in. `private_key` in OpenSSH format, `host_key` one OpenSSH line or
+    None while it has not been seen (see `host_keys.first_contact`).
+    """
+
+    host: str
+    port: int
+    user: str
+    private_key: str = field(repr=False)
+    host_key: str | None = None
+    policy: AddressPolicy = field(default_factory=AddressPolicy)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.host, self.port, self.policy)
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """
+    Seconds: resolve and open TCP; key exchange and login; from an exec to its answer; one way of
+    pushing; letting go; between keepalives (three missed ones end a connection).
+    """
+
+    connect: float = 10.0
+    login: float = 20.0
+    command: float = 30.0
+    push: float = 30.0
+    close: float = 2.0
+    keepalive: float = 5.0
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A logged-in connection; only this package looks inside."""
+
+    ssh: asyncssh.SSHClientConnection = field(repr=False)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the transport is gone, whoever ended it."""
+        return self.ssh.is_closed()
+
+
+@asynccontextmanager
+async def connect(
+    target: Target, *, deadlines: Deadlines = Deadlines(), attempts: int = 3
+) -> AsyncIterator[Connection]:
+    """
+    Connect, check the host key, and only then log in; up to `attempts` times while the machine
+    does not answer.
+
+    Raises `AddressForbidden`, `HostUnreachable`, `HostKeyChanged`, `CredentialUnusable`,
+    `LoginRefused`; and `ValueError` for a target without a host key, which is the caller's fault.
+    """
+    if target.host_key is None:
+        raise ValueError("a login needs a host key on record; use first_contact")
+    options = _login_options(target, _parse_host_key(target.host_key), deadlines)
+    ssh: asyncssh.SSHClientConnection = await reaching(attempts)(
+        _log_in, target, options, deadlines
+    )
+    try:
+        yield Connection(ssh)
+    finally:
+        await let_go(ssh, deadlines.close)
+
+
+def reaching(attempts: int) -> AsyncRetrying:
+    """Repeats only what failed as `HostUnreachable`, with waits of at most two seconds."""
+    return AsyncRetrying(
+        stop=stop_after_attempt(attempts),
+        wait=wait_random_exponential(multiplier=0.2, max=2),
+        retry=retry_if_exception_type(HostUnreachable),
+        reraise=True,
+    )
+
+
+def quiet_options(deadlines: Deadlines) -> dict[str, Any]:
+    """What every connection of ours shares: nothing of the orchestrator user's own SSH set-up."""
+    return {
+        "config": None,
+        "agent_path": None,
+        "agent_identities": None,
+        "agent_forwarding": False,
+        "pkcs11_provider": None,
+        "x11_forwarding": False,
+        "client_certs": (),
+        "client_host_keysign": False,
+        "x509_trusted_certs": None,
+        "x509_trusted_cert_paths": [],
+        "gss_host": None,
+        "gss_kex": False,
+        "gss_auth": False,
+        "proxy_command": None,
+        "compression_algs": None,
+        "utf8_decode_errors": "replace",
+        "login_timeout": deadlines.login,
+        "keepalive_interval": deadlines.keepalive,
+        "keepalive_count_max": _KEEPALIVES_MISSED,
+    }
+
+
+async def let_go(ssh: asyncssh.SSHClientConnection, seconds: float) -> None:
+    """Close without asking the peer: a hostile one would never agree."""
+    ssh.abort()
+    with suppress(TimeoutError, OSError, asyncssh.Error):
+        async with asyncio.timeout(seconds):
+            await ssh.wait_closed()
+
+
+class _KeyWitness(asyncssh.SSHClient):
+    """Remembers a key that was not the expected one; asyncssh's exception does not name it."""
+
+    def __init__(self) -> None:
+        self.presented: asyncssh.SSHKey | None = None
+        self.owns_socket = False
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        self.owns_socket = True
+
+    def validate_host_public_key(
+        self, host: str, addr: str, port: int, key: asyncssh.SSHKey
+    ) -> bool:
+        self.presented = key
+        return False
+
+
+async def _log_in(
+    target: Target, options: dict[str, Any], deadlines: Deadlines
+) -> asyncssh.SSHClientConnection:
+    witness = _KeyWitness()
+    opened = await open_socket(target.host, target.port, target.policy, timeout=deadlines.connect)
+    try:
+        async with asyncio.timeout(deadlines.login):
+            return await asyncssh.connect(sock=opened, client_factory=lambda: witness, **options)
+    except asyncssh.HostKeyNotVerifiable as error:
+        raise _changed(options["known_hosts"][0][0], witness.presented) from error
+    except asyncssh.PermissionDenied as error:
+        raise LoginRefused(f"User {target.user} with the key on record.") from error
+    except (asyncssh.Error, OSError) as error:
+        raise HostUnreachable(UNREACHABLE) from error
+    except ValueError as error:
+        raise LoginRefused("The user name can't be used.") from error
+    finally:
+        if not witness.owns_socket:
+            opened.close()
+
+
+def _login_options(
+    target: Target, host_key: asyncssh.SSHKey, deadlines: Deadlines
+) -> dict[str, Any]:
+    return {
+        **quiet_options(deadlines),
+        "username": target.user,
+        "client_keys": [_parse_private_key(target.private_key)],
+        "known_hosts": ([host_key], [], []),
+        "server_host_key_algs": _algorithms_for(host_key),
+        "preferred_auth": ["publickey"],
+        "host_based_auth": False,
+        "kbdint_auth": False,
+        "password_auth": False,
+        "disable_trivial_auth": True,
+        "env": {},
+        "send_env": (),
+        "request_pty": False,
+        "encoding": None,
+        "window": _WINDOW,
+    }
+
+
+def _algorithms_for(host_key: asyncssh.SSHKey) -> list[str]:
+    """
+    The pinned key's own first, so that an honest machine shows that key. The others follow only
+    to see the fingerprint of a machine that has no key of that type any more: it is refused.
+    """
+    kind = host_key.get_algorithm()
+    own = ["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind]
+    return own + [name for name in HOST_KEY_ALGORITHMS if name not in own]
+
+
+def _parse_host_key(line: str) -> asyncssh.SSHKey:
+    try:
+        return asyncssh.import_public_key(line)
+    except asyncssh.KeyImportError as error:
+        raise HostKeyChanged("The host key on record can't be read.") from error
+
+
+def _parse_private_key(text: str) -> asyncssh.SSHKey:
+    try:
+        return asyncssh.import_private_key(text)
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError):
+        raise CredentialUnusable("The stored key can't be read; import it again.") from None
+
+
+def _changed(expected: asyncssh.SSHKey, presented: asyncssh.SSHKey | None) -> HostKeyChanged:
+    old = expected.get_fingerprint()
+    new = presented.get_fingerprint() if presented is not None else "unreadable"
+    return HostKeyChanged(
+        f"On record is {old}, the machine shows {new}.",
+        evidence={"expected": old, "presented": new},
+    )
