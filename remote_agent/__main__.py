@@ -1,0 +1,87 @@
+"""The agent's command line: `launch` and `clean` for the orchestrator, flags alone for a person."""
+
+import argparse
+import re
+import sys
+from typing import List
+
+
+def main() -> None:
+    """Runs the command in sys.argv and ends the process with its status."""
+    sys.exit(dispatch(sys.argv[1:]))
+
+
+def dispatch(arguments: List[str]) -> int:
+    """
+    Runs one command; modules are imported by the command that needs them, so `launch` starts fast.
+
+    Returns the exit status. Raises `SystemExit` on wrong usage.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        from remote_agent.by_hand import by_hand
+
+        return by_hand(arguments)
+    args = _parser().parse_args(arguments)
+    if args.command == "launch":
+        from remote_agent.launch import launch
+
+        return launch(args.run, args.epoch, args.offset, args.marker, args.sha256)
+    if args.command == "clean":
+        from remote_agent.clean import clean
+
+        return clean(args.run, args.epoch, args.marker)
+    if args.command == "supervise":
+        from remote_agent.supervisor import supervise
+
+        return supervise(args.folder)
+    if args.command == "sample":
+        from remote_agent.telemetry import sample
+
+        return sample(args.bus_id)
+    from remote_agent.benchmark import benchmark
+
+    return benchmark(args.folder, args.seq, args.start)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="harborx-agent")
+    commands = parser.add_subparsers(dest="command", required=True)
+    launch = commands.add_parser("launch", help="start a run or attach to it, and follow it")
+    clean = commands.add_parser("clean", help="end a run and remove its folder")
+    for command in (launch, clean):
+        command.add_argument("--run", type=_run_id, required=True)
+        command.add_argument("--epoch", type=_count, required=True)
+        command.add_argument("--marker", type=_marker, required=True)
+    launch.add_argument("--offset", type=_count, required=True)
+    launch.add_argument("--sha256", required=True)
+    commands.add_parser("supervise", help="internal").add_argument("folder")
+    commands.add_parser("sample", help="internal").add_argument("bus_id")
+    benchmark = commands.add_parser("benchmark", help="internal")
+    benchmark.add_argument("folder")
+    benchmark.add_argument("--seq", type=_count, default=0)
+    benchmark.add_argument("--start", type=float, default=None)
+    return parser
+
+
+def _run_id(text: str) -> str:
+    from remote_agent.spec import is_run_id
+
+    if not is_run_id(text):  # it becomes the name of a folder
+        raise argparse.ArgumentTypeError("not a UUID")
+    return text
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError("not a whole number")
+    return int(text)
+
+
+def _marker(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{1,64}", text):
+        raise argparse.ArgumentTypeError("not hex digits")
+    return text
+
+
+if __name__ == "__main__":
+    main()

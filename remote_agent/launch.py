@@ -1,0 +1,135 @@
+"""`launch`: start a run's supervisor or attach to it, then follow what it says."""
+
+import os
+import select
+import sys
+import time
+from typing import Dict, List
+
+from remote_agent import own_code, processes, spec
+from remote_agent.follow import follow
+from remote_agent.output import Answers, write_all
+from remote_agent.run_folder import EpochRefused, FolderGone, RunFolder
+
+_LOCK_SECONDS = 30.0
+_SPEC_SECONDS = 60.0
+_SPEC_BYTES = 2**20
+
+
+class LaunchFailed(Exception):
+    """The run could not be started; the text is one sentence."""
+
+
+def launch(run_id: str, epoch: int, offset: int, marker: str, sha256: str) -> int:
+    """
+    Answers on stdout with one line, after `begin` with events.ndjson from byte `offset` on.
+
+    Returns 0 whenever an answer was given: the answer, not the exit status, says what happened.
+    """
+    os.umask(0o077)
+    answers = Answers(marker)
+    try:
+        if own_code.sha256() != sha256:
+            answers.say("damaged")
+            return 0
+        folder = RunFolder.of(run_id)
+        try:
+            beginning = _start_or_attach(folder, run_id, epoch, offset, _read_line())
+        except EpochRefused as refused:
+            answers.say(f"refused {refused.known}")
+            return 0
+        except (LaunchFailed, ValueError, OSError) as error:
+            answers.say(f"failed {error}")
+            return 0
+        answers.say(f"begin {beginning}")
+        follow(folder, offset, answers)
+    except BrokenPipeError:
+        pass  # the connection is gone; the supervisor goes on without it
+    return 0
+
+
+def _read_line() -> str:
+    """The first line of stdin, read unbuffered so that the follower still sees stdin end."""
+    line = b""
+    limit = time.monotonic() + _SPEC_SECONDS
+    while not line.endswith(b"\n"):
+        if not select.select([0], [], [], max(0.0, limit - time.monotonic()))[0]:
+            raise LaunchFailed(f"the spec did not come within {_SPEC_SECONDS:.0f} s")
+        piece = os.read(0, 65_536)
+        line += piece
+        if len(line) > _SPEC_BYTES:
+            raise LaunchFailed("the spec is over 1 MiB")
+        if not piece or b"\n" in piece:
+            break
+    return line.split(b"\n", 1)[0].decode("utf-8").strip()
+
+
+def _start_or_attach(folder: RunFolder, run_id: str, epoch: int, offset: int, line: str) -> str:
+    # Bytes that were read before belong to a run that was started before: where its folder is
+    # gone, a second run under the first one's offset would be neither.
+    may_start = bool(line) and offset == 0
+    if may_start and spec.parse(line).run_id != run_id:
+        raise LaunchFailed("the spec belongs to another run")
+    for _ in range(5):
+        if may_start:
+            folder.create()
+        elif not folder.exists():
+            break
+        try:
+            with folder.locked(_LOCK_SECONDS):
+                folder.admit(epoch)
+                # Whoever made the folder and died before starting anything has also lost the lock.
+                if not may_start or folder.was_started() or folder.read_exit():
+                    return "attached"
+                _start(folder, run_id, line)
+                return "started"
+        except FolderGone:
+            continue
+    return "attached"
+
+
+def _start(folder: RunFolder, run_id: str, line: str) -> None:
+    folder.write("spec.json", line + "\n")
+    os.close(os.open(folder.events, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+    environ = dict(os.environ, **{processes.COOKIE: run_id})
+    try:
+        _detach(folder, own_code.command(sys.executable, "supervise", folder.path), environ)
+    except BaseException:
+        folder.forget_supervisor()
+        raise
+
+
+def _detach(folder: RunFolder, argv: List[str], environ: Dict[str, str]) -> None:
+    """Runs `argv` in a session of its own, orphaned; returns once exec has succeeded."""
+    report, reporter = os.pipe()  # closed by a successful exec, so an empty report is good news
+    middle = os.fork()
+    if middle == 0:
+        _become_supervisor(folder, argv, environ, reporter)
+    os.close(reporter)
+    os.waitpid(middle, 0)
+    with os.fdopen(report, "rb") as file:
+        trouble = file.read()
+    if trouble:
+        raise LaunchFailed(trouble.decode("utf-8", "replace"))
+
+
+def _become_supervisor(
+    folder: RunFolder, argv: List[str], environ: Dict[str, str], reporter: int
+) -> None:
+    """Goes on as the supervisor; never returns into what belongs to its parent."""
+    try:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        os.umask(0o077)
+        os.chdir("/")
+        log = os.open(folder.stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for source, target in ((nothing, 0), (nothing, 1), (log, 2)):
+            os.dup2(source, target)
+        folder.note_supervisor()
+        os.execve(argv[0], argv, environ)  # noqa: S606 - our own interpreter
+    except BaseException as error:
+        write_all(reporter, f"the supervisor could not start: {error}".encode("utf-8", "replace"))
+    finally:
+        os._exit(1)
