@@ -1,0 +1,71 @@
+"""The application: a factory with a lifespan, nothing at module level."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from orchestrator.api import accounts, functions, instances, problems, runs
+from orchestrator.api.auth import Authenticator
+from orchestrator.api.problems import Problem
+from orchestrator.api.stream import RunWatch
+from orchestrator.api.surface import Given, Surface
+from orchestrator.database.session import NOBODY
+
+__all__ = ["Surface", "create_app"]
+
+_PROBLEMS = {
+    status: {"model": Problem, "content": {"application/problem+json": {}}}
+    for status in (401, 403, 404, 409, 422)
+}
+
+
+def create_app(surface: Surface) -> FastAPI:
+    """The API over `surface`; whoever made the database closes it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        watch = RunWatch(surface.database)
+        app.state.watch = watch
+        async with watch.polling():
+            yield
+
+    app = FastAPI(
+        title="Harborx orchestrator",
+        version=version("harborx-orchestrator"),
+        summary="Tests GPU machines over SSH and keeps what was measured.",
+        lifespan=lifespan,
+    )
+    app.state.surface = surface
+    app.state.authenticator = Authenticator(
+        surface.database, surface.settings.auth, surface.session_secret
+    )
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(surface.settings.server.cors_origins),
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=["Location"],
+        max_age=600,
+    )
+    problems.install(app)
+    app.include_router(functions.router)
+    for module in (accounts, instances, runs):
+        app.include_router(module.router, responses=_PROBLEMS)  # type: ignore[arg-type]
+
+    @app.get("/healthz", operation_id="health", tags=["operations"])
+    async def health() -> dict[str, str]:
+        """The process is alive."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", operation_id="ready", tags=["operations"])
+    async def ready(given: Given) -> dict[str, str]:
+        """The database answers too; 503 while it does not."""
+        async with given.database.transaction(NOBODY):
+            return {"status": "ready"}
+
+    return app

@@ -1,0 +1,130 @@
+"""
+What a worker writes about the run it owns.
+
+Every write is one short transaction under the run's epoch; when that is gone (`RunTakenOver`), nothing is
+written and the worker stops. Decoded events and the byte offset behind them are committed together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from orchestrator.database import events
+from orchestrator.database.events import Batch, NewEvent
+from orchestrator.database.models import Run
+from orchestrator.database.session import SERVICE, Database
+from orchestrator.domain.events import (
+    Decoder,
+    Event,
+    Failed,
+    Item,
+    LogLine,
+    Probe,
+    Progress,
+    Refused,
+    ResultBody,
+)
+from orchestrator.domain.run_states import RunState
+from orchestrator.domain.verdict import Observation
+
+LOG_LINES_KEPT: Final = 500
+REFUSALS_KEPT: Final = 20
+
+
+@dataclass
+class Journal:
+    """The stored story of one run under one epoch, and what was seen while writing it."""
+
+    database: Database
+    run: Run
+    decoder: Decoder
+    result: ResultBody | None = None
+    failed: Failed | None = None
+    probe: Probe | None = None
+    log_lines: int = 0
+    refusals: list[Refused] = field(default_factory=list)
+    interrupted: bool = False
+    _measuring_since: tuple[float, float] | None = None
+    _result_at: tuple[float, float] | None = None
+
+    @classmethod
+    def of(cls, database: Database, run: Run) -> Journal:
+        """A journal that goes on where the stored one ends."""
+        decoder = Decoder(run.nonce, offset=run.remote_offset, next_seq=run.next_agent_seq)
+        return cls(database, run, decoder, interrupted=run.remote_offset > 0)
+
+    @property
+    def observation(self) -> Observation:
+        """The measured stretch on our clock and on the machine's."""
+        if self.interrupted or self._measuring_since is None or self._result_at is None:
+            return Observation(None, None)
+        (ours_from, theirs_from), (ours_to, theirs_to) = self._measuring_since, self._result_at
+        return Observation(ours_to - ours_from, theirs_to - theirs_from)
+
+    async def enter(self, state: RunState, **facts: Any) -> None:
+        """Move the run to `state`, with an event that tells so."""
+        await self.append([_now("state", {"state": state, **facts})], state=state)
+
+    async def append(self, new: Iterable[NewEvent], **changes: Any) -> None:
+        async with self.database.transaction(SERVICE) as session:
+            batch = Batch(tuple(new), changes)
+            self.run = await events.append(session, self.run.id, self.run.epoch, batch)
+
+    async def take(self, data: bytes) -> None:
+        """Decode bytes from the machine and store what they complete."""
+        await self._store(self.decoder.feed(data))
+
+    async def close(self) -> None:
+        """The machine will say no more: store what was left without a newline."""
+        await self._store(self.decoder.flush())
+
+    async def _store(self, items: list[Item]) -> None:
+        received = datetime.now(UTC)
+        new = [event for item in items if (event := self._told(item, received)) is not None]
+        changes: dict[str, Any] = {
+            "remote_offset": self.decoder.offset,
+            "next_agent_seq": self.decoder.next_seq,
+        }
+        if self.run.started_at is None and any(isinstance(item, Event) for item in items):
+            changes["started_at"] = received
+        if new or self.decoder.offset != self.run.remote_offset:
+            await self.append(new, **changes)
+
+    def _told(self, item: Item, received: datetime) -> NewEvent | None:
+        """The event to store for an item; None for what is over the bounds."""
+        if isinstance(item, Event):
+            self._notice(item)
+            body = item.body.model_dump(mode="json", exclude={"type"})
+            return NewEvent(item.body.type, body, received, item.t)
+        if isinstance(item, Refused):
+            self.refusals.append(item)
+            del self.refusals[REFUSALS_KEPT:]
+            if len(self.refusals) == REFUSALS_KEPT:
+                return None
+            return NewEvent("refused", {"reason": item.reason, "text": item.excerpt}, received)
+        return self._logged(item, received)
+
+    def _logged(self, line: LogLine, received: datetime) -> NewEvent | None:
+        self.log_lines += 1
+        if self.log_lines > LOG_LINES_KEPT:
+            return None
+        return NewEvent("log", {"text": line.text}, received)
+
+    def _notice(self, event: Event) -> None:
+        body, moment = event.body, (asyncio.get_running_loop().time(), event.t)
+        if isinstance(body, ResultBody):
+            self.result, self._result_at = body, moment
+        elif isinstance(body, Failed):
+            self.failed = body
+        elif isinstance(body, Probe):
+            self.probe = body
+        elif isinstance(body, Progress) and body.phase == "measure":
+            self._measuring_since = self._measuring_since or moment
+
+
+def _now(kind: str, body: dict[str, Any]) -> NewEvent:
+    return NewEvent(kind, body, datetime.now(UTC))

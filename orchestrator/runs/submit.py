@@ -1,0 +1,71 @@
+"""A result that an agent run by hand submitted: judged like any other, marked as what it is."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from orchestrator.database import results
+from orchestrator.database.models import Result
+from orchestrator.database.session import LOGIN, Database
+from orchestrator.domain.instance_status import InstanceStatus, after_run
+from orchestrator.domain.options import Options
+from orchestrator.domain.run_states import RunState
+from orchestrator.domain.sanitise import printable
+from orchestrator.domain.verdict import Claim, Figures, Line, Verdict, judge
+
+
+async def submit_result(
+    database: Database, instance_id: UUID, user_id: UUID | None, payload: dict[str, Any]
+) -> Result:
+    """
+    The stored result with its verdict; the instance and its inventory item are settled with it.
+
+    `payload` has the guide's fields, already bounded; `user_id` is the key's supplier, or None for the service
+    role. Raises `NotFound` for an instance that is not the supplier's.
+    """
+    async with database.transaction(LOGIN) as session:
+        instance = await results.submission_target(session, instance_id, user_id)
+        verdict = _judge(payload, Claim(instance.gpu_name, instance.gpu_count))
+        state = RunState.PASSED if verdict.passed else RunState.FAILED
+        code = verdict.error.code if verdict.error else None
+        status = after_run(state, code, InstanceStatus(instance.status, instance.test_status))
+        facts = {name: v for name, v in payload["system_telemetry"].items() if v is not None}
+        row = _row(payload, verdict)
+        return await results.submit(session, instance_id, row, status, facts)
+
+
+def _judge(payload: dict[str, Any], claim: Claim) -> Verdict:
+    telemetry, error = payload["system_telemetry"], payload["error_message"]
+    samples = payload["throughput_samples_per_sec"]
+    figures = Figures(
+        throughput=payload["throughput_images_per_sec"] if samples is None else samples,
+        latency_ms=payload["latency_ms"],
+        options=Options.model_construct(
+            batch_size=payload["batch_size"],
+            num_epochs=payload["num_epochs"],
+            image_size=payload["image_size"],
+        ),
+        gpu_name=telemetry["gpu_name"],
+        gpu_count=telemetry["gpu_count"],
+        error_message=printable(error, 500) if error else None,
+    )
+    origin = Line("origin", None, "submitted by an agent run by hand: not measured by us")
+    return Verdict((origin, *judge(figures, claim).lines))
+
+
+def _row(payload: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+    same = {name: value for name, value in payload.items() if name != "system_telemetry"}
+    samples, images = same["throughput_samples_per_sec"], same["throughput_images_per_sec"]
+    error = same["error_message"]
+    return {
+        **same,
+        "throughput_samples_per_sec": images if samples is None else samples,
+        "throughput_images_per_sec": samples if images is None else images,
+        "error_message": printable(error, 4000) if error else None,
+        "measured_gpu_name": payload["system_telemetry"]["gpu_name"],
+        "measured_gpu_count": payload["system_telemetry"]["gpu_count"],
+        "cuda_version": payload["system_telemetry"]["cuda_version"],
+        "verdict": "passed" if verdict.passed else "failed",
+        "evidence": verdict.evidence,
+    }
