@@ -1,0 +1,170 @@
+"""Machines whose benchmark misbehaves: they answer the launch properly, then say what their script says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tests.machines import SCRIPTS, Exec
+
+Play = Callable[["Benchmark"], Awaitable[None]]
+
+
+class Benchmark:
+    """One launch as the machine sees it: the order, and the ways to answer."""
+
+    def __init__(self, process: Exec, marker: str, spec: dict[str, Any]) -> None:
+        self.process, self.marker, self.spec = process, marker, spec
+        self.seq = 0
+
+    async def say(self, data: bytes) -> None:
+        self.process.stdout.write(data)
+        await self.process.stdout.drain()
+
+    async def event(self, kind: str, **fields: Any) -> None:
+        line = {"v": 1, "nonce": self.spec["nonce"], "seq": self.seq, "t": self.seq * 1.0}
+        self.seq += 1
+        await self.say(json.dumps({**line, "type": kind, **fields}).encode() + b"\n")
+
+    async def started(self) -> None:
+        await self.event("started", agent="0", python="3.11", platform="scripted")
+
+    async def result(self, **changes: Any) -> None:
+        """A result that fits the spec's options and an H100, unless changed."""
+        options = self.spec["options"]
+        batch, steps = options["batch_size"], -(-1000 // options["batch_size"])
+        images = batch * steps
+        good = {
+            "batch_size": batch,
+            "num_epochs": options["num_epochs"],
+            "image_size": options["image_size"],
+            "throughput_samples_per_sec": images / 10.0,
+            "throughput_images_per_sec": images / 10.0,
+            "latency_ms": 10_000 / steps,
+            "loss": 6.5,
+            "test_duration_seconds": 12.0,
+            "images": images,
+            "steps": steps,
+            "measured_seconds": 10.0,
+            "device": "cuda",
+            "gpu_name": "NVIDIA H100 80GB HBM3",
+            "gpu_count": 1,
+            "precision": "amp-bf16",
+            "model_source": "builtin",
+            "parameters": 25_557_032,
+            "torch_version": "2.13.0",
+            "system_telemetry": {"ram_gb": 256.0, "cpu_count": 64, "cuda_version": "13.0"},
+        }
+        await self.event("result", **{**good, **changes})
+
+    def end(self, **changes: Any) -> None:
+        said = {"status": 0, "signal": None, "reason": None, "bytes": 1, "rebooted": False}
+        line = json.dumps({**said, "stderr_tail": "", **changes})
+        self.process.stderr.write(f"@harborx {self.marker} end {line}\n".encode())
+
+
+def scripted(name: str, play: Play) -> str:
+    """A script for `tests.machines.scripted_machine`, by its name."""
+
+    async def exec_script(process: Exec, marker: str) -> None:
+        if " clean " in f" {process.command} ":
+            process.stdout.write(f"@harborx {marker} cleaned\n".encode())
+            return
+        spec = json.loads(await process.stdin.readline())
+        process.stdout.write(f"@harborx {marker} begin started\n".encode())
+        await play(Benchmark(process, marker, spec))
+
+    SCRIPTS[name] = exec_script
+    return name
+
+
+async def _rubbish(machine: Benchmark) -> None:
+    await machine.say(b"\x1b[31mhello\x1b[0m\n\xff\xfe\n{}\n[1,2]\nnull\n")
+    machine.end()
+
+
+async def _crash(machine: Benchmark) -> None:
+    await machine.started()
+    machine.end(status=None, signal="SIGSEGV", stderr_tail="Segmentation fault \x1b]0;x\x07")
+
+
+async def _dies_mid_line(machine: Benchmark) -> None:
+    await machine.started()
+    await machine.say(b'{"v": 1, "nonce": "' + machine.spec["nonce"].encode() + b'", "seq": 1, "t"')
+    machine.end(status=None, signal="SIGKILL")
+
+
+async def _flood(machine: Benchmark) -> None:
+    for _ in range(16 * 1024):
+        await machine.say(b"x" * 65536)
+
+
+async def _hang(machine: Benchmark) -> None:
+    await machine.started()
+    machine.end(status=None, signal="SIGKILL", reason="deadline")
+
+
+async def _no_torch(machine: Benchmark) -> None:
+    await machine.started()
+    await machine.event("failed", code="provision_failed", message="no index", detail="pip said no")
+    machine.end(status=1)
+
+
+async def _reboot(machine: Benchmark) -> None:
+    await machine.started()
+    machine.end(status=None, reason="host_rebooted", rebooted=True)
+
+
+async def _two_results(machine: Benchmark) -> None:
+    await machine.started()
+    await machine.result()
+    await machine.result()
+    machine.end()
+
+
+async def _not_finite(machine: Benchmark) -> None:
+    await machine.started()
+    await machine.result(throughput_samples_per_sec=float("nan"))
+    machine.end()
+
+
+async def _too_fast(machine: Benchmark) -> None:
+    await machine.started()
+    await machine.result(
+        throughput_samples_per_sec=1e6,
+        throughput_images_per_sec=1e6,
+        latency_ms=0.032,
+        measured_seconds=1024 / 1e6,
+    )
+    machine.end()
+
+
+async def _another_gpu(machine: Benchmark) -> None:
+    await machine.started()
+    await machine.result(gpu_name="Tesla T4", throughput_samples_per_sec=102.4)
+    machine.end()
+
+
+async def _good(machine: Benchmark) -> None:
+    await machine.started()
+    await machine.result()
+    machine.end()
+
+
+GOOD = scripted("good", _good)
+
+# Script -> how the run ends, and what its instance is afterwards (claimed: one NVIDIA H100).
+MISBEHAVIOUR = {
+    scripted("rubbish", _rubbish): ("failed", "output_refused", "failed"),
+    scripted("crash", _crash): ("failed", "agent_crashed", "failed"),
+    scripted("dies_mid_line", _dies_mid_line): ("failed", "agent_crashed", "failed"),
+    scripted("flood", _flood): ("failed", "output_flood", "failed"),
+    scripted("hang", _hang): ("failed", "agent_timed_out", "failed"),
+    scripted("no_torch", _no_torch): ("inconclusive", "provision_failed", "pending"),
+    scripted("reboot", _reboot): ("inconclusive", "host_rebooted", "pending"),
+    scripted("two_results", _two_results): ("failed", "output_refused", "failed"),
+    scripted("not_finite", _not_finite): ("failed", "output_refused", "failed"),
+    scripted("too_fast", _too_fast): ("failed", "result_implausible", "failed"),
+    scripted("another_gpu", _another_gpu): ("failed", "gpu_mismatch", "failed"),
+}

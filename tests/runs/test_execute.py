@@ -1,0 +1,170 @@
+"""The story of a run against real machines and real misbehaviour."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from orchestrator.database.models import RunEvent
+from orchestrator.domain.options import Options
+from orchestrator.runs.execute import execute_run
+from orchestrator.ssh.keys import generate_key_pair
+from tests.machines import SshdMachine, scripted_machine
+from tests.runs.conftest import SMALL, Marketplace, left_behind
+from tests.runs.machines import GOOD, MISBEHAVIOUR
+
+
+async def test_a_machine_is_tested_from_request_to_result(
+    marketplace: Marketplace, machine: SshdMachine
+) -> None:
+    """A requested run pushes the real agent over a real sshd, trains, is judged and kept; nothing stays behind."""
+    instance = await marketplace.onboard(machine.target())
+    run = await marketplace.execute(instance)
+    assert (run.state, run.error_code, run.error_message) == ("passed", None, None)
+    assert run.epoch == 1
+    assert run.cleaned_at is not None
+    assert left_behind(machine) == []
+
+    result = await marketplace.result(run.id)
+    assert result is not None
+    assert (result.verdict, result.source, result.device) == ("passed", "pushed", "cpu")
+    assert (result.images, result.steps) == (SMALL.images, SMALL.steps)
+    assert result.throughput_samples_per_sec == pytest.approx(
+        (result.images or 0) / (result.measured_seconds or 1), rel=0.01
+    )
+    assert result.compute_miles_per_hour == pytest.approx(
+        (result.throughput_samples_per_sec or 0) * 3600
+    )
+    assert result.gpu_utilization_percent is None
+    assert result.torch_version
+
+    settled = await marketplace.instance(instance.id)
+    assert (settled.status, settled.test_status) == ("active", "completed")
+    assert settled.host_key == machine.host_key
+    assert settled.cpu_count
+    assert settled.ram_gb
+
+    told = await marketplace.events(run.id)
+    assert [event.seq for event in told] == list(range(1, len(told) + 1))
+    kinds = [event.type for event in told]
+    assert kinds[0] == "state"
+    assert kinds[-1] == "ended"
+    assert {"host_key", "started", "probe", "provision", "progress", "result"} <= set(kinds)
+    states = [event.body["state"] for event in told if event.type == "state"]
+    assert states == ["connecting", "preparing", "running", "judging"]
+    assert _pushed(told) == "scp"
+
+    # The same machine again, now claiming a GPU it has not: the agent is there, the claim fails.
+    liar = await marketplace.onboard(machine.target(), gpu_name="NVIDIA H100")
+    run = await marketplace.execute(liar)
+    assert (run.state, run.error_code) == ("failed", "gpu_missing")
+    result = await marketplace.result(run.id)
+    assert result is not None
+    assert result.verdict == "failed"
+    assert (await marketplace.instance(liar.id)).status == "failed"
+    assert _pushed(await marketplace.events(run.id)) is None
+
+
+async def test_a_machine_without_python_is_not_held_against_the_supplier(
+    marketplace: Marketplace, bare_machine: SshdMachine
+) -> None:
+    """No Python on the machine: inconclusive, and the instance is what it was before."""
+    instance = await marketplace.onboard(bare_machine.target())
+    run = await marketplace.execute(instance)
+    assert (run.state, run.error_code) == ("inconclusive", "python_missing")
+    after = await marketplace.instance(instance.id)
+    assert (after.status, after.test_status) == ("pending", "not_started")
+
+
+async def test_an_unreachable_host_is_offline(marketplace: Marketplace) -> None:
+    """Nobody listening at the address: the run says so and the instance is offline."""
+    async with scripted_machine() as machine:
+        target = machine.target()
+    instance = await marketplace.onboard(target)
+    run = await marketplace.execute(instance)
+    assert (run.state, run.error_code) == ("failed", "host_unreachable")
+    assert (await marketplace.instance(instance.id)).status == "offline"
+
+
+async def test_a_refused_login_is_told_as_such(
+    marketplace: Marketplace, bare_machine: SshdMachine
+) -> None:
+    """A key that the machine does not know ends the run with login_refused."""
+    instance = await marketplace.onboard(bare_machine.target(key=generate_key_pair()))
+    run = await marketplace.execute(instance)
+    assert (run.state, run.error_code) == ("failed", "login_refused")
+
+
+async def test_a_changed_host_key_stops_everything(
+    marketplace: Marketplace, bare_machine: SshdMachine
+) -> None:
+    """A host key other than the pinned one ends the run before any login, with both fingerprints."""
+    instance = await marketplace.onboard(bare_machine.target())
+    assert (await marketplace.execute(instance)).error_code == "python_missing"
+    logins = bare_machine.log.count("Accepted publickey")
+    assert logins
+    bare_machine.rotate_host_key()
+    run = await marketplace.execute(instance)
+    assert (run.state, run.error_code) == ("failed", "host_key_changed")
+    assert run.evidence["expected"] != run.evidence["presented"]
+    assert run.evidence["presented"] in (run.error_message or "")
+    assert bare_machine.log.count("Accepted publickey") == logins
+
+
+@pytest.mark.parametrize("script", MISBEHAVIOUR)
+async def test_misbehaviour_has_a_typed_ending(marketplace: Marketplace, script: str) -> None:
+    """Whatever a machine says, its run ends with a code of the catalogue, and its instance with it."""
+    state, code, status = MISBEHAVIOUR[script]
+    async with scripted_machine(script) as machine:
+        instance = await marketplace.onboard(machine.target(), "NVIDIA H100")
+        run = await marketplace.execute(instance, Options())
+    assert (run.state, run.error_code) == (state, code)
+    assert (await marketplace.instance(instance.id)).status == status
+    shown = str([event.body for event in await marketplace.events(run.id)]) + str(run.evidence)
+    assert "\\x1b" not in shown
+
+
+async def test_a_measured_h100_scores_its_miles(marketplace: Marketplace) -> None:
+    """Compute miles use the measured name, and an unclaimed name is filled in by the measurement."""
+    async with scripted_machine(GOOD) as machine:
+        instance = await marketplace.onboard(machine.target(), None)
+        run = await marketplace.execute(instance, Options())
+    assert (run.state, run.error_message) == ("passed", None)
+    result = await marketplace.result(run.id)
+    assert result is not None
+    assert result.compute_miles_per_hour == pytest.approx(102.4 * 1.5 * 3600)
+    after = await marketplace.instance(instance.id)
+    assert after.ram_gb == 256.0
+
+
+async def test_a_worker_that_dies_is_replaced_without_gap_or_repeat(
+    marketplace: Marketplace, machine: SshdMachine
+) -> None:
+    """Another worker attaches to the running benchmark at the stored offset; one result, no event twice."""
+    instance = await marketplace.onboard(machine.target())
+    run = await marketplace.request(instance, SMALL)
+    first = asyncio.create_task(execute_run(run.id, marketplace.worker))
+    async with asyncio.timeout(60):
+        while (await marketplace.run(run.id)).remote_offset == 0:
+            await asyncio.sleep(0.05)
+    first.cancel()
+    await asyncio.wait({first})
+    await execute_run(run.id, marketplace.worker)
+    ended = await marketplace.run(run.id)
+    assert (ended.state, ended.epoch) == ("passed", 2)
+    told = await marketplace.events(run.id)
+    running = [event.body for event in told if event.body.get("state") == "running"]
+    assert [body["attached"] for body in running] == [False, True]
+    assert [event.seq for event in told] == list(range(1, len(told) + 1))
+    assert len([event for event in told if event.type == "started"]) == 1
+    agents = [event for event in told if event.t is not None]
+    assert len(agents) == ended.next_agent_seq
+    assert left_behind(machine) == []
+
+
+def _pushed(told: list[RunEvent]) -> str | None:
+    """How the agent was copied, from a run's events; None where it was there."""
+    running = next(event for event in told if event.body.get("state") == "running")
+    way: str | None = running.body["pushed"]
+    return way
