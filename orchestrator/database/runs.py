@@ -149,19 +149,3 @@ async def mark_cleaned(session: AsyncSession, run_id: UUID) -> None:
 async def requeue_lost(session: AsyncSession) -> int:
     """Give a job to every unfinished run that has none left; how many there were."""
     return len((await session.exec(_REQUEUE_LOST)).all())  # type: ignore[call-overload]
-
-
-async def uncleaned(session: AsyncSession, limit: int) -> list[UUID]:
-    """Finished runs that reached their instance in the last week and whose folder may still be there."""
-    statement = (
-        select(Run.id)
-        .where(
-            col(Run.finished_at) < func.now() - text("interval '5 minutes'"),
-            col(Run.finished_at) > func.now() - text("interval '7 days'"),
-            col(Run.cleaned_at).is_(None),
-            col(Run.started_at).is_not(None),
-        )
-        .order_by(col(Run.finished_at).desc())
-        .limit(limit)
-    )
-    return list((await session.exec(statement)).all())

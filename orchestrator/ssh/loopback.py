@@ -19,7 +19,11 @@ import asyncssh
 from orchestrator.ssh.keys import generate_key_pair, one_line
 
 _HOST: Final = "127.0.0.1"
-_PASSED_ON: Final = ("LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
+_PASSED_ON: Final = (
+    *("LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
+    *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
+)
 _CLOSING_SECONDS: Final = 2.0
 _BLOCK: Final = 64 * 1024
 
@@ -187,12 +191,22 @@ def _environment(home: Path, user: str) -> dict[str, str]:
     base = str(Path(sys.base_prefix, "bin"))
     return {
         **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+        **_pip_settings(),
         "HOME": str(home),
         "USER": user,
         "LOGNAME": user,
         "SHELL": "/bin/sh",
         "PATH": os.pathsep.join([*path, base] if base not in path else path),
     }
+
+
+def _pip_settings() -> dict[str, str]:
+    """This user's way to packages, which its own configuration tells and the other home hides."""
+    own = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    for file in (Path("~/.config/pip/pip.conf"), Path("~/.pip/pip.conf")):
+        if file.expanduser().is_file():
+            own.setdefault("PIP_CONFIG_FILE", str(file.expanduser()))
+    return own
 
 
 def _made(home: Path) -> Path:
