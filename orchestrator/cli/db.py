@@ -1,0 +1,63 @@
+"""`harborx db`: bring the database to this program's schema, and say what it is on."""
+
+from __future__ import annotations
+
+import typer
+
+from orchestrator.cli.call import Call, command
+
+app = typer.Typer()
+db = typer.Typer(no_args_is_help=True, help="The database.")
+app.add_typer(db, name="db")
+
+
+@command(db, "init")
+def init(call: Call) -> None:
+    """Apply the schema and set the logins' passwords; safe to repeat."""
+    from orchestrator.cli.output import put_json, say
+    from orchestrator.database.logins import database_logins
+    from orchestrator.database.schema import SCHEMA_VERSION, apply_schema
+
+    with database_logins(call.settings()) as logins:
+        created = apply_schema(logins)
+    if call.json:
+        put_json({"created": created, "schema_version": SCHEMA_VERSION})
+    elif created:
+        say(f"The schema is made: version {SCHEMA_VERSION}, with both logins.")
+    else:
+        say(f"Nothing to do: the schema is on version {SCHEMA_VERSION}. Logins' passwords are set.")
+
+
+@command(db, "status")
+def status(call: Call) -> None:
+    """Where the database is, its version, and the schema on it."""
+    from orchestrator.cli.output import put_json, put_pairs
+    from orchestrator.database.logins import database_logins
+    from orchestrator.database.schema import SCHEMA_VERSION
+    from orchestrator.database.server import server_behind
+
+    settings = call.settings()
+    with database_logins(settings) as logins:
+        server = server_behind(logins.owner)
+    kind = "embedded" if settings.database.url is None else "configured"
+    if call.json:
+        put_json(
+            {
+                "kind": kind,
+                "address": server.address,
+                "server_version": server.version,
+                "schema_version": server.schema_version,
+                "needed_schema_version": SCHEMA_VERSION,
+            }
+        )
+        return
+    found = "none yet; run `harborx db init`"
+    if server.schema_version is not None:
+        found = f"version {server.schema_version}, this program needs {SCHEMA_VERSION}"
+    put_pairs(
+        [
+            ("database", f"{kind}, {server.address}"),
+            ("server", f"PostgreSQL {server.version}"),
+            ("schema", found),
+        ]
+    )

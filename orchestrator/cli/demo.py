@@ -1,0 +1,170 @@
+"""`harborx demo`: the whole product on this one machine, used as a supplier would with curl."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from orchestrator.cli.call import Call, command
+
+if TYPE_CHECKING:
+    import socket
+
+    from orchestrator.cli.api_client import ApiClient
+    from orchestrator.ssh.loopback import LoopbackMachine
+
+app = typer.Typer()
+
+EMAIL: Final = "demo@harborx.local"
+_PORT: Final = 8000
+# Small enough for two CPU cores; on a GPU it is over in a moment.
+_OPTIONS: Final = {"batch_size": 50, "image_size": 32}
+_DRIVER: Final = Path("/proc/driver/nvidia/version")
+
+
+@command(app, "demo")
+def demo(
+    call: Call,
+    once: Annotated[
+        bool, typer.Option("--once", help="End after the result, with the test's exit status.")
+    ] = False,
+    state: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Everything of the demo is kept there.")
+    ] = Path(".demo"),
+) -> None:
+    """Try it all on this machine. It is onboarded over SSH and tested; the API then keeps serving."""
+    raise typer.Exit(asyncio.run(_demo(call, state.resolve(), once)))
+
+
+def demo_flags(state: Path) -> dict[str, Any]:
+    """An installation of its own: nothing of a configured one is touched."""
+    return {
+        "state_dir": str(state / "server"),
+        "database": {"url": None, "api_password": None, "worker_password": None},
+        "server": {"host": "127.0.0.1", "public_url": None},
+        "vault": {"key_file": None},
+        "auth": {"sign_up": True},
+        "ssh": {"allowed_networks": ["127.0.0.0/8"]},
+    }
+
+
+async def _demo(call: Call, state: Path, once: bool) -> int:
+    """Stopped by a signal it ends well: serving until then is its job."""
+    from orchestrator import log
+    from orchestrator.cli import house
+
+    configuration = call.configuration(demo_flags(state))
+    chosen = configuration.settings.log.level
+    quiet = configuration.origins["log.level"] == "default"
+    log.configure("warning" if quiet else chosen, configuration.settings.log.format)
+    with house.stop_signals() as stop:
+        stopped = asyncio.create_task(stop.wait())
+        showing = asyncio.create_task(_show(call, state, once))
+        await asyncio.wait({stopped, showing}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if showing.done():
+            return showing.result()
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
+        return 130 if once else 0
+
+
+async def _show(call: Call, state: Path, once: bool) -> int:
+    """The story of the demo, top to bottom."""
+    from uuid import UUID
+
+    from orchestrator.cli import house
+    from orchestrator.cli.desk import open_login, ready_database
+    from orchestrator.cli.live import show_to_the_end
+    from orchestrator.cli.output import say
+    from orchestrator.database.session import supplier
+    from orchestrator.ssh.loopback import loopback_machine
+
+    settings = call.settings(demo_flags(state))
+    say("Starting PostgreSQL, the API, a worker and an SSH endpoint for this machine.")
+    with ready_database(settings) as logins, _free_socket() as listening:
+        async with (
+            loopback_machine(state / "machine") as machine,
+            house.running_api(settings, logins, listening) as address,
+            house.running_worker(settings, logins, house.worker_name()),
+        ):
+            user_id, run_id = await asyncio.to_thread(_as_a_supplier, address, state, machine)
+            database = open_login(settings, logins.api, pool_size=2)
+            try:
+                status = await show_to_the_end(
+                    database, supplier(UUID(user_id)), UUID(run_id), as_json=call.json
+                )
+            finally:
+                await database.close()
+            if not once:
+                await _keep_serving(state, address)
+            return status
+
+
+def _as_a_supplier(address: str, state: Path, machine: LoopbackMachine) -> tuple[str, str]:
+    """Sign in, onboard, press the button: over HTTP, in these three requests. User id and run id."""
+    from datetime import UTC, datetime
+
+    from orchestrator.cli.api_client import ApiClient
+    from orchestrator.cli.output import say
+
+    client = ApiClient(address)
+    session = _signed_in(client, state)
+    client = ApiClient(address, session["access_token"])
+    # The endpoint has a new port and host key at each start, so it is a machine of its own.
+    fields = {
+        "instance_id": f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}",
+        "ssh_host": machine.host,
+        "ssh_port": machine.port,
+        "ssh_user": machine.user,
+        "ssh_key": machine.private_key,
+        **({} if _DRIVER.exists() else {"gpu_name": "CPU"}),
+    }
+    instance = client.post("/functions/v1/onboard-gpu", fields)["gpu_instance"]
+    say(f"POST /functions/v1/onboard-gpu: instance {instance['vast_instance_id']} is on record.")
+    order = {"gpu_instance_id": instance["id"], "options": _OPTIONS}
+    answer = client.post("/functions/v1/request-gpu-test", order)
+    say(f"POST /functions/v1/request-gpu-test: run {answer['run_id']}.")
+    return session["user_id"], answer["run_id"]
+
+
+def _signed_in(client: ApiClient, state: Path) -> dict[str, Any]:
+    """A session of the demo's account, which the first start makes."""
+    from orchestrator.domain.errors import HarborxError
+
+    login = {"email": EMAIL, "password": _password(state)}
+    try:
+        return client.post("/v1/auth/sign-up", login)
+    except HarborxError as error:
+        if error.evidence["status"] != 409:
+            raise
+        return client.post("/v1/auth/sign-in", login)
+
+
+def _password(state: Path) -> str:
+    from orchestrator.state_folder import read_secret
+
+    return read_secret(state, "demo-password")
+
+
+async def _keep_serving(state: Path, address: str) -> None:
+    from orchestrator.cli.output import say
+
+    say("")
+    say(f"Harborx answers at {address} until Ctrl-C.")
+    say(f"Sign in as {EMAIL} with password {_password(state)}")
+    await asyncio.Event().wait()
+
+
+def _free_socket() -> socket.socket:
+    """The usual port, or a free one where it is taken."""
+    from orchestrator.cli.house import bound_socket
+    from orchestrator.domain.errors import ConfigError
+
+    try:
+        return bound_socket("127.0.0.1", _PORT)
+    except ConfigError:
+        return bound_socket("127.0.0.1", 0)

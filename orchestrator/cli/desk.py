@@ -1,0 +1,93 @@
+"""What a command works with: settings, both logins of the database, and whom it acts for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator import log
+from orchestrator.cli.call import Call
+from orchestrator.config import Settings
+from orchestrator.database import accounts
+from orchestrator.database.logins import Logins, database_logins
+from orchestrator.database.schema import apply_schema, check_schema
+from orchestrator.database.server import server_behind
+from orchestrator.database.session import SERVICE, Database, Principal, supplier
+from orchestrator.domain.errors import DatabaseUnavailable, NotFound, SchemaMismatch
+from orchestrator.state_folder import kept_secret
+from orchestrator.vault import Vault
+
+
+@dataclass(frozen=True)
+class Desk:
+    """`api` acts for suppliers, `worker` for the operator."""
+
+    settings: Settings
+    api: Database
+    worker: Database
+
+    async def supplier(self, email: str | None) -> Principal:
+        """The account with this address, or the only one there is. Raises `NotFound`."""
+        try:
+            async with self.worker.transaction(SERVICE) as session:
+                profile = await accounts.profile_by_email(session, email)
+        except NotFound as error:
+            hint = "`harborx users add EMAIL` makes an account."
+            raise NotFound(f"{error.detail} {hint}") from error
+        return supplier(profile.id)
+
+
+@asynccontextmanager
+async def open_desk(call: Call, flags: Mapping[str, Any] | None = None) -> AsyncIterator[Desk]:
+    """The database of the settings, ready to use; a command's own few connections to it."""
+    settings = call.settings(flags)
+    log.configure("warning", settings.log.format)
+    with ready_database(settings) as logins:
+        desk = Desk(
+            settings,
+            open_login(settings, logins.api, pool_size=2),
+            open_login(settings, logins.worker, pool_size=2),
+        )
+        try:
+            yield desk
+        finally:
+            await desk.api.close()
+            await desk.worker.close()
+
+
+@contextmanager
+def ready_database(settings: Settings) -> Iterator[Logins]:
+    """
+    The logins of a database that is on this program's schema.
+
+    The embedded one is brought there, so that first use just works; a configured one is its
+    owner's to change: `SchemaMismatch` names the command.
+    """
+    with database_logins(settings) as logins:
+        if settings.database.url is None:
+            apply_schema(logins)
+        else:
+            _require_schema(logins)
+        yield logins
+
+
+def open_login(settings: Settings, url: str, pool_size: int) -> Database:
+    # What keeps LISTEN from working (PgBouncer by transaction) also forbids prepared statements.
+    return Database(url, pool_size=pool_size, prepare=settings.database.listen_notify)
+
+
+def open_vault(settings: Settings) -> Vault:
+    """Raises `VaultError`, `ConfigError`."""
+    return Vault.from_file(settings.vault.key_file or kept_secret(settings.state_dir, "vault.key"))
+
+
+def _require_schema(logins: Logins) -> None:
+    try:
+        check_schema(logins.api)
+    except DatabaseUnavailable as error:
+        # A server without our logins refuses them: say that the schema is missing, not that it is down.
+        if server_behind(logins.owner).schema_version is None:
+            raise SchemaMismatch("It has no Harborx schema yet.") from error
+        raise

@@ -1,0 +1,148 @@
+"""The parts of a running installation: an API, a worker, and the signal that ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+import uvicorn
+
+from orchestrator.api.app import Surface, create_app
+from orchestrator.cli.desk import open_login, open_vault
+from orchestrator.config import Settings
+from orchestrator.database.logins import Logins
+from orchestrator.domain.errors import ConfigError, HarborxError
+from orchestrator.runs.engine import run_worker
+from orchestrator.runs.execute import Worker
+from orchestrator.state_folder import read_secret
+
+_GRACE: Final = 3  # seconds that open requests get when the API stops
+_STOP_SECONDS: Final = 8.0  # then a part is given up: nothing may keep the process from ending
+_LOOK_SECONDS: Final = 0.01
+
+
+@asynccontextmanager
+async def running_api(
+    settings: Settings, logins: Logins, listening: socket.socket
+) -> AsyncIterator[str]:
+    """The API on a bound socket; its address. It closes the socket."""
+    database = open_login(settings, logins.api, settings.database.pool_size)
+    address = settings.server.public_url or address_of(listening)
+    secret = settings.auth.session_secret
+    surface = Surface(
+        database=database,
+        vault=open_vault(settings),
+        settings=settings,
+        session_secret=secret.get_secret_value()
+        if secret
+        else read_secret(settings.state_dir, "session-secret"),
+        public_url=address,
+    )
+    server = _Server(
+        uvicorn.Config(
+            create_app(surface),
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=_GRACE,
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        await _started(server, serving)
+        yield address
+    finally:
+        server.should_exit = True
+        await _end(serving)
+        listening.close()
+        await database.close()
+
+
+@asynccontextmanager
+async def running_worker(settings: Settings, logins: Logins, name: str) -> AsyncIterator[None]:
+    """A worker; the runs it has when it stops go on at their machines and are taken over."""
+    database = open_login(settings, logins.worker, settings.database.pool_size)
+    stop = asyncio.Event()
+    worker = Worker(database, open_vault(settings), settings, name)
+    working = asyncio.create_task(run_worker(worker, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await _end(working)
+        await database.close()
+
+
+@contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """Set by the first SIGINT or SIGTERM; a second one ends the process as it would any other."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    handled = (signal.SIGINT, signal.SIGTERM)
+
+    def release() -> None:
+        for each in handled:
+            loop.remove_signal_handler(each)
+
+    def stopping() -> None:
+        stop.set()
+        release()
+
+    for each in handled:
+        loop.add_signal_handler(each, stopping)
+    try:
+        yield stop
+    finally:
+        release()
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A listening socket, so that the address is known before anybody is told. Raises `ConfigError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigError(
+            f"The API can't listen on {host}, port {port}: {error.strerror}. Choose another --port."
+        ) from error
+
+
+def address_of(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104  a name that a browser on this machine can use
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def worker_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: they end the worker and the API alike."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _started(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+    while not server.started:
+        if serving.done():
+            await serving
+            raise HarborxError("The API did not start; the log says why.")
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Wait for a part that was told to stop; bounded, whatever hangs."""
+    _, late = await asyncio.wait({task}, timeout=_STOP_SECONDS)
+    if late:
+        task.cancel()
+        await asyncio.wait(late, timeout=1)
+    elif not task.cancelled() and (error := task.exception()) is not None:
+        raise error

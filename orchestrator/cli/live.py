@@ -1,0 +1,91 @@
+"""A run as it goes: its events are polled from the database and shown until it has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+from uuid import UUID
+
+from orchestrator.api.shapes import RunShape
+from orchestrator.cli.exit_codes import status_of_run
+from orchestrator.cli.output import put_json, say
+from orchestrator.cli.report import put_outcome
+from orchestrator.cli.screen import screen_for
+from orchestrator.database import events, instances, results, runs, workers
+from orchestrator.database.models import Run, RunEvent
+from orchestrator.database.session import SERVICE, Database, Principal
+from orchestrator.domain.errors import DatabaseUnavailable
+
+POLL_SECONDS: Final = 0.25
+PATIENCE: Final = 80  # polls that may fail in a row
+_AT_A_TIME: Final = 500
+
+
+async def follow(
+    database: Database, principal: Principal, run_id: UUID
+) -> AsyncIterator[tuple[Run, Sequence[RunEvent]]]:
+    """
+    The run with its new events, from the first one on, until it has ended and all were told.
+
+    A database that is away for a moment (a restart) is waited for; then `DatabaseUnavailable`.
+    """
+    seq, failures = 0, 0
+    while True:
+        try:
+            async with database.transaction(principal) as session:
+                # The run is read first: where it has ended, all its events are there to be read.
+                run = await runs.get(session, run_id)
+                new = await events.after(session, run_id, seq, _AT_A_TIME)
+        except DatabaseUnavailable:
+            failures += 1
+            if failures > PATIENCE:
+                raise
+            await asyncio.sleep(POLL_SECONDS)
+            continue
+        failures = 0
+        yield run, new
+        if new:
+            seq = new[-1].seq
+        if len(new) == _AT_A_TIME:
+            continue
+        if run.finished_at is not None:
+            return
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def show_to_the_end(
+    database: Database, principal: Principal, run_id: UUID, *, as_json: bool
+) -> int:
+    """Show a run until it ends, then its outcome; the exit status that stands for it."""
+    with screen_for(as_json) as screen:
+        async for _, new in follow(database, principal, run_id):
+            for event in new:
+                screen.show(event)
+    async with database.transaction(principal) as session:
+        run = await runs.get(session, run_id)
+        result = await results.of_run(session, run_id)
+        instance = await instances.get(session, run.instance_id)
+    if as_json:
+        put_json(RunShape.of(run, result))
+    else:
+        put_outcome(run, result, instance)
+    return status_of_run(run.state, run.error_code)
+
+
+@contextmanager
+def interruptible(run_id: UUID) -> Iterator[None]:
+    """Ctrl-C in this block ends the watching only, and says how to watch again."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        say(f"The run goes on. Watch it again with: harborx watch {run_id}")
+        raise
+
+
+async def say_if_no_worker(database: Database) -> None:
+    """`database` is the workers' login."""
+    async with database.transaction(SERVICE) as session:
+        if not await workers.alive(session):
+            say("No worker is running; start one: harborx serve")
