@@ -6,6 +6,8 @@ Settings and where each came from: default < config.toml < environment (HARBORX_
 
 from __future__ import annotations
 
+import contextlib
+import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +16,8 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.domain.errors import ConfigError
 
@@ -61,7 +63,9 @@ class ServerSettings(_Group):
 
 class WorkerSettings(_Group):
     concurrency: Annotated[int, Field(ge=1, le=5000, description="Runs at a time.")] = 100
-    heartbeat_seconds: Annotated[float, Field(gt=0, le=60)] = 3.0
+    heartbeat_seconds: Annotated[
+        float, Field(gt=0, le=60, description="How often a worker says that it lives.")
+    ] = 3.0
     stalled_seconds: Annotated[
         float, Field(gt=1, le=600, description="A worker silent for so long has lost its jobs.")
     ] = 12.0
@@ -76,12 +80,16 @@ class SshSettings(_Group):
     ] = ()
     connect_timeout: Annotated[float, Field(gt=0, le=120, description="Seconds.")] = 10.0
     login_timeout: Annotated[float, Field(gt=0, le=120, description="Seconds.")] = 20.0
-    connect_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    connect_attempts: Annotated[
+        int, Field(ge=1, le=10, description="Tries before a machine counts as unreachable.")
+    ] = 3
 
 
 class AuthSettings(_Group):
     sign_up: Annotated[bool, Field(description="Whether anybody may make an account.")] = True
-    session_hours: Annotated[float, Field(gt=0, le=24 * 90)] = 24.0
+    session_hours: Annotated[
+        float, Field(gt=0, le=24 * 90, description="How long a sign-in lasts.")
+    ] = 24.0
     session_secret: Annotated[
         SecretStr | None,
         Field(
@@ -92,7 +100,9 @@ class AuthSettings(_Group):
         str | None,
         Field(description="A Supabase or OIDC issuer whose tokens are accepted beside our own."),
     ] = None
-    issuer_audience: str = "authenticated"
+    issuer_audience: Annotated[str, Field(description="The audience its tokens must name.")] = (
+        "authenticated"
+    )
     issuer_jwks_url: Annotated[
         str | None, Field(description="Its public keys (ES256, RS256, EdDSA).")
     ] = None
@@ -104,6 +114,7 @@ class AuthSettings(_Group):
 class VaultSettings(_Group):
     key_file: Annotated[
         Path | None,
+        AfterValidator(lambda path: path and path.expanduser()),
         Field(
             description="Key-encryption key (32 bytes, base64); unset: made in the state folder."
         ),
@@ -117,14 +128,16 @@ class AgentSettings(_Group):
     install_torch: Annotated[
         bool, Field(description="Install torch into ~/.harborx/venv where no Python has it.")
     ] = True
-    torch_version: str = "2.13.0"
+    torch_version: Annotated[str, Field(description="Which torch is installed.")] = "2.13.0"
     torch_index_url: Annotated[
         str | None, Field(description="Package index for torch; unset: the machine's own.")
     ] = None
 
 
 class LogSettings(_Group):
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="The least that is told.")
+    ] = "info"
     format: Annotated[
         Literal["auto", "console", "json"], Field(description="auto: console on a terminal.")
     ] = "auto"
@@ -138,7 +151,9 @@ class Settings(BaseSettings):
     )
 
     state_dir: Annotated[
-        Path, Field(description="Embedded database, generated secrets and keys (0700).")
+        Path,
+        AfterValidator(Path.expanduser),
+        Field(description="Embedded database, generated secrets and keys (0700)."),
     ] = Path(platformdirs.user_state_path("harborx"))
     database: DatabaseSettings = DatabaseSettings()
     server: ServerSettings = ServerSettings()
@@ -168,7 +183,7 @@ def load(
     """
     The configuration from a TOML file (or none), an environment and flags (nested like the settings).
 
-    A secret may also be read from a file named by `HARBORX_..._FILE`. Raises `ConfigError` for a file
+    An empty text is no value. A secret may also be read from a file named by `HARBORX_..._FILE`. Raises `ConfigError` for a file
     that can't be read and for names and values that are not settings, without showing values.
     """
     values: dict[str, Any] = {}
@@ -180,6 +195,8 @@ def load(
     )
     for source, origin in sources:
         for name, value in _flatten(source):
+            if value == "":  # as good as absent: deployments pass empty variables on
+                continue
             _set(values, name, value)
             origins[name] = origin(name)
     try:
@@ -199,17 +216,6 @@ def settings_of(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]
             yield prefix + name, value
 
 
-class _Environment(EnvSettingsSource):
-    """pydantic-settings' reading of variables, over a given mapping instead of the process's."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = {name.lower(): value for name, value in environ.items()}
-        super().__init__(Settings)
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        return self._environ
-
-
 def _from_file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
@@ -222,29 +228,45 @@ def _from_file(path: Path | None) -> dict[str, Any]:
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    own = {name: value for name, value in environ.items() if name.upper().startswith(PREFIX)}
-    for name in [name for name in own if name.upper().endswith("_FILE")]:
-        base = name[: -len("_FILE")]
-        if _is_secret(base):
-            try:
-                own[base] = Path(own.pop(name)).read_text("utf-8").strip()
-            except OSError as error:
-                raise ConfigError(
-                    f"The file named by {name} can't be read: {error.strerror}."
-                ) from error
-    known = {PREFIX + n.replace(".", DELIMITER).upper() for n, _ in settings_of(Settings())}
-    unknown = sorted(name for name in own if DELIMITER in name and name.upper() not in known)
+    known = {PREFIX + n.replace(".", DELIMITER).upper(): n for n, _ in settings_of(Settings())}
+    mistaken = {name.replace(DELIMITER, "_"): name for name in known if DELIMITER in name}
+    groups = {name.partition(DELIMITER)[0] for name in known if DELIMITER in name}
+    values: dict[str, Any] = {}
+    unknown = []
+    for variable, text in sorted(environ.items()):
+        name = variable.upper()
+        if name in known:
+            values[known[name]] = _items(text) if _takes(known[name], "tuple") else text
+        elif name.endswith("_FILE") and _takes(known.get(name[: -len("_FILE")]), "SecretStr"):
+            values[known[name[: -len("_FILE")]]] = _secret_in(Path(text), variable)
+        elif name.startswith(PREFIX) and name in mistaken:
+            unknown.append(f"{variable} (it is {mistaken[name]})")
+        elif name.startswith(PREFIX) and (DELIMITER in name or name in groups):
+            unknown.append(variable)
     if unknown:
         raise ConfigError(f"No such setting: {', '.join(unknown)}.")
-    return _Environment(own)()
+    return values
 
 
-def _is_secret(variable: str) -> bool:
-    group, _, field = variable[len(PREFIX) :].lower().partition(DELIMITER)
-    owner = Settings.model_fields.get(group)
-    annotation = owner.annotation if owner else None
-    fields = getattr(annotation, "model_fields", {})
-    return field in fields and "SecretStr" in str(fields[field].annotation)
+def _takes(name: str | None, kind: str) -> bool:
+    group, _, field = (name or "").partition(".")
+    fields = getattr(getattr(Settings(), group, None), "__pydantic_fields__", {})
+    return field in fields and kind in str(fields[field].annotation)
+
+
+def _items(text: str) -> Any:
+    """A list in a variable: JSON, or parted by commas."""
+    if text.lstrip().startswith("["):
+        with contextlib.suppress(json.JSONDecodeError):
+            return json.loads(text)
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _secret_in(path: Path, variable: str) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The file named by {variable} can't be read.") from error
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -258,7 +280,10 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 def _set(tree: dict[str, Any], name: str, value: Any) -> None:
     *groups, last = name.split(".")
     for group in groups:
-        tree = tree.setdefault(group, {})
+        below = tree.get(group)
+        if not isinstance(below, dict):  # a plain value where a group belongs, in a lesser source
+            below = tree[group] = {}
+        tree = below
     tree[last] = value
 
 
@@ -266,6 +291,6 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
         name = ".".join(str(part) for part in problem["loc"])
-        setting = next((n for n in origins if name.startswith(n)), name)
+        setting = next((n for n in origins if f"{name}.".startswith(f"{n}.")), name)
         lines.append(f"{setting} ({origins.get(setting, 'unknown')}): {problem['msg']}.")
     return " ".join(lines)

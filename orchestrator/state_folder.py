@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import secrets
 from pathlib import Path
 from typing import Final
 
@@ -32,13 +33,21 @@ def kept_secret(state_dir: Path, name: str) -> Path:
 
 
 def read_secret(state_dir: Path, name: str) -> str:
-    """The text of a kept secret."""
-    return kept_secret(state_dir, name).read_text("ascii").strip()
+    """The text of a kept secret. Raises `ConfigError` where it can't be read."""
+    path = kept_secret(state_dir, name)
+    try:
+        secret = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The secret {path} can't be read.") from error
+    if not secret:
+        raise ConfigError(f"The secret {path} is empty; remove the file to have a new one made.")
+    return secret
 
 
 def _create(path: Path) -> None:
     # Written aside and linked into place, so that nobody reads half a secret and the first one wins.
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    # A name of its own each time: threads share a process id, and so do containers after a crash.
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:

@@ -96,7 +96,7 @@ class Vault:
             secret = _decrypt(
                 data_key, sealed.ciphertext, binding.associated_data("data", self.key_id)
             )
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:  # ValueError: too short to hold a nonce
             raise VaultError("The ciphertext was changed or belongs to another row.") from error
         return secret.decode()
 

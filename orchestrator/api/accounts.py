@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.api.auth import Authenticator, Reader, Tester
+from orchestrator.api.shapes import Line
 from orchestrator.api.surface import Given
 from orchestrator.database import accounts
 from orchestrator.domain.errors import NotAllowed
@@ -43,7 +44,7 @@ class ProfileShape(BaseModel):
 
 
 class NewKey(BaseModel):
-    name: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[Line, Field(min_length=1, max_length=100)]
     scopes: Annotated[list[Literal["read", "test", "submit"]], Field(min_length=1)] = [
         "read",
         "test",

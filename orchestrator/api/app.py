@@ -18,6 +18,8 @@ from orchestrator.database.session import NOBODY
 
 __all__ = ["Surface", "create_app"]
 
+_LARGEST_BODY = 1 << 20  # bytes; the largest we take is a result with its raw figures
+
 _PROBLEMS = {
     status: {"model": Problem, "content": {"application/problem+json": {}}}
     for status in (401, 403, 404, 409, 422)
@@ -39,6 +41,7 @@ def create_app(surface: Surface) -> FastAPI:
         version=version("harborx-orchestrator"),
         summary="Tests GPU machines over SSH and keeps what was measured.",
         lifespan=lifespan,
+        max_body_size=_LARGEST_BODY,
     )
     app.state.surface = surface
     app.state.authenticator = Authenticator(

@@ -21,6 +21,7 @@ from orchestrator.domain.errors import (
     DatabaseUnavailable,
     HarborxError,
     InvalidInput,
+    NotFound,
     RequestError,
 )
 
@@ -111,7 +112,8 @@ def _pointed(problem: Any) -> dict[str, str]:
 async def _http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
-    wrapped = type("HttpError", (RequestError,), {"sentence": str(error.detail)})()
+    told = f"{error.detail}."
+    wrapped = NotFound(told) if error.status_code == 404 else RequestError(told)
     return _answer(request, error.status_code, wrapped)
 
 

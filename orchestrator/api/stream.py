@@ -20,6 +20,7 @@ logger = log.get(__name__)
 
 _POLL_SECONDS: Final = 0.2
 _AWAY_SECONDS: Final = 1.0
+_GONE: Final = Head(0, finished=True)  # deleted with its instance: nothing more will come
 
 
 class RunWatch:
@@ -67,7 +68,9 @@ class RunWatch:
                 continue
             try:
                 async with self._database.transaction(LOGIN) as session:
-                    heads = await events.heads(session, list(self._watched))
+                    watched = list(self._watched)
+                    found = await events.heads(session, watched)
+                    heads = {run_id: found.get(run_id, _GONE) for run_id in watched}
             except DatabaseError as error:
                 logger.warning("watch.database_away", reason=error.detail)
                 await asyncio.sleep(_AWAY_SECONDS)

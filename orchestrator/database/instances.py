@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from orchestrator.database.models import Credential, Instance, InventoryItem
 from orchestrator.database.paging import Page, newest_first
 from orchestrator.database.session import constraint_of
-from orchestrator.domain.errors import AlreadyOnboarded, NotFound
+from orchestrator.domain.errors import AlreadyOnboarded, InvalidInput, NotFound
 
 _CLAIMS = frozenset(
     {
@@ -57,6 +57,8 @@ async def onboard(session: AsyncSession, claims: dict[str, Any]) -> Instance:
     except IntegrityError as error:
         if constraint_of(error) == "gpu_instances_user_id_vast_instance_id_key":
             raise AlreadyOnboarded(f"instance_id {claims['vast_instance_id']!r}.") from error
+        if constraint_of(error) == "gpu_instances_metadata_check":
+            raise InvalidInput("metadata is over 64 KiB.") from error
         raise
     return await get(session, created.scalar_one())
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Computed, Float, LargeBinary, Text
+from sqlalchemy import Column, Computed, FetchedValue, Float, LargeBinary, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -18,10 +18,14 @@ def _json() -> Any:
     return Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
 
 
+def _id() -> Any:
+    return Field(primary_key=True, sa_column_kwargs={"server_default": FetchedValue()})
+
+
 class Profile(SQLModel, table=True):
     __tablename__ = "profiles"
 
-    id: UUID = Field(primary_key=True)
+    id: UUID = _id()
     email: str
     created_at: datetime | None = None
     updated_at: datetime | None = None
@@ -32,7 +36,7 @@ class ApiKey(SQLModel, table=True):
 
     __tablename__ = "api_keys"
 
-    id: UUID = Field(primary_key=True)
+    id: UUID = _id()
     user_id: UUID | None
     role: str
     name: str
@@ -47,7 +51,7 @@ class ApiKey(SQLModel, table=True):
 class InventoryItem(SQLModel, table=True):
     __tablename__ = "gpu_inventory"
 
-    id: UUID = Field(primary_key=True)
+    id: UUID = _id()
     user_id: UUID
     gpu_model: str
     quantity: int
@@ -60,7 +64,7 @@ class InventoryItem(SQLModel, table=True):
 class Instance(SQLModel, table=True):
     __tablename__ = "gpu_instances"
 
-    id: UUID = Field(primary_key=True)
+    id: UUID = _id()
     user_id: UUID
     gpu_inventory_id: UUID | None
     vast_instance_id: str
@@ -172,7 +176,7 @@ class RunEvent(SQLModel, table=True):
 class Result(SQLModel, table=True):
     __tablename__ = "gpu_test_results"
 
-    id: UUID = Field(primary_key=True)
+    id: UUID = _id()
     gpu_instance_id: UUID
     user_id: UUID
     run_id: UUID | None

@@ -7,12 +7,15 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from orchestrator.database.models import Instance, Result
 from orchestrator.database.paging import Page, newest_first
-from orchestrator.domain.errors import NotFound
+from orchestrator.database.session import constraint_of
+from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.instance_status import InstanceStatus
 
 _SETTLE = text(
@@ -77,7 +80,12 @@ async def submit(
         "facts": json.dumps(facts),
     }
     statement = select(Result).from_statement(_SUBMIT)
-    found = (await session.exec(statement, params=parameters)).one()  # type: ignore[call-overload]
+    try:
+        found = (await session.exec(statement, params=parameters)).one()  # type: ignore[call-overload]
+    except IntegrityError as error:
+        if constraint_of(error) == "gpu_test_results_raw_results_check":
+            raise InvalidInput("raw_results is over 256 KiB.") from error
+        raise
     return found[0] if not isinstance(found, Result) else found
 
 
@@ -96,10 +104,14 @@ async def of_run(session: AsyncSession, run_id: UUID) -> Result | None:
 
 async def latest(session: AsyncSession, instance_ids: list[UUID]) -> dict[UUID, Result]:
     """The newest result of each instance that has one."""
-    statement = (
-        select(Result)
-        .where(col(Result.gpu_instance_id).in_(instance_ids))
-        .distinct(col(Result.gpu_instance_id))
-        .order_by(col(Result.gpu_instance_id), col(Result.created_at).desc(), col(Result.id).desc())
+    other = aliased(Result)
+    newest = (
+        select(other.id)
+        .where(other.gpu_instance_id == Instance.id)
+        .order_by(col(other.created_at).desc(), col(other.id).desc())
+        .limit(1)
+        .scalar_subquery()
     )
+    ids = select(newest).where(col(Instance.id).in_(instance_ids))
+    statement = select(Result).where(col(Result.id).in_(ids))
     return {row.gpu_instance_id: row for row in (await session.exec(statement)).all()}

@@ -94,6 +94,7 @@ class Database:
         )
         try:
             async with session, session.begin():
+                await session.connection()  # begins now, and not at the first statement
                 yield session
         except IntegrityError:
             raise

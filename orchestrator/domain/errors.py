@@ -1,7 +1,7 @@
 """
 Everything that can go wrong, as one tree and one catalogue.
 
-    HarborxError
+    HarborxError                     internal_error
     ├─ ConfigError                  config_invalid
     ├─ DatabaseError                database_error
     │  ├─ DatabaseUnavailable       database_unavailable *
@@ -17,14 +17,14 @@ Everything that can go wrong, as one tree and one catalogue.
     │  ├─ AccountExists             account_exists
     │  └─ RunInProgress             run_in_progress
     └─ RunError                     internal_error
-       ├─ ConnectError
+       ├─ ConnectError              connect_failed
        │  ├─ HostUnreachable        host_unreachable *
        │  ├─ AddressForbidden       address_forbidden
        │  ├─ HostKeyChanged         host_key_changed
        │  ├─ CredentialUnusable     credential_unusable
        │  ├─ LoginRefused           login_refused
        │  └─ ConnectionLost         connection_lost *
-       ├─ LaunchError
+       ├─ LaunchError               launch_failed
        │  ├─ PushFailed             push_failed *
        │  ├─ PythonMissing          python_missing
        │  └─ LaunchFailed           launch_failed *
@@ -38,7 +38,7 @@ Everything that can go wrong, as one tree and one catalogue.
        │  ├─ DiskFull               disk_full
        │  ├─ OutputRefused          output_refused
        │  └─ OutputFlood            output_flood
-       └─ Misjudged
+       └─ Misjudged                 verdict_failed
           ├─ GpuMissing             gpu_missing
           ├─ GpuMismatch            gpu_mismatch
           ├─ GpuCountMismatch       gpu_count_mismatch
@@ -177,7 +177,6 @@ class RunInProgress(RequestError):
 class RunError(HarborxError):
     """How a run can end without passing. `ending` is the state it ends in."""
 
-    code = "internal_error"
     ending: ClassVar[Ending] = "inconclusive"
 
 

@@ -210,7 +210,6 @@ class Decoder:
     next_seq: int = 0
     ended: bool = False
     _buffer: bytearray = field(default_factory=bytearray, repr=False)
-    _skipping: bool = False
     _pending: int = 0
 
     def feed(self, data: bytes) -> list[Item]:
@@ -218,43 +217,40 @@ class Decoder:
         items: list[Item] = []
         start = 0
         while (end := data.find(b"\n", start)) >= 0:
-            self._take(data[start:end], items)
+            self._take(data[start:end])
             items.extend(self._finish_line())
+            self.offset += 1
             start = end + 1
-        self._take(data[start:], items)
+        self._take(data[start:])
         return items
 
     def flush(self) -> list[Item]:
-        """The last line if it had no newline: a line torn by a crash is refused, other text is log."""
-        if not self._pending:
-            return []
-        torn = bytes(self._buffer)
-        items = self._finish_line()
-        if self.nonce.encode() in torn and items and isinstance(items[0], Event):
-            return items
-        return [Refused("line torn at the end of the output", _excerpt(torn))] if torn else items
+        """
+        The last line if it had no newline: an event torn by a crash is refused, other text is log.
 
-    def _take(self, piece: bytes, items: list[Item]) -> None:
+        `offset` passes a whole event only, so that whoever goes on from there reads a torn line again.
+        """
+        before, torn = self.offset, bytes(self._buffer)
+        items = self._finish_line()
+        if items and not isinstance(items[0], Event):
+            self.offset = before
+            if len(torn) <= MAX_LINE and torn.lstrip().startswith(b"{"):
+                return [Refused("line torn at the end of the output", _excerpt(torn))]
+        return items
+
+    def _take(self, piece: bytes) -> None:
+        # One byte over the limit is kept, to know the line for what it is at its end.
         self._pending += len(piece)
-        if self._skipping:
-            return
-        room = MAX_LINE - len(self._buffer)
-        self._buffer += piece[:room]
-        if len(piece) > room:
-            items.append(Refused("line over 64 KiB", _excerpt(bytes(self._buffer))))
-            self._buffer.clear()
-            self._skipping = True
+        self._buffer += piece[: MAX_LINE + 1 - len(self._buffer)]
 
     def _finish_line(self) -> list[Item]:
         line = bytes(self._buffer)
-        skipped = self._skipping
-        self.offset += self._pending + 1
+        self.offset += self._pending
         self._pending = 0
-        self._skipping = False
         self._buffer.clear()
-        if skipped or not line.strip():
-            return []
-        return [self._decode(line)]
+        if len(line) > MAX_LINE:
+            return [Refused("line over 64 KiB", _excerpt(line))]
+        return [self._decode(line)] if line.strip() else []
 
     def _decode(self, line: bytes) -> Item:
         if self.nonce.encode() not in line:
@@ -269,7 +265,7 @@ class Decoder:
 
     def _admit(self, raw: dict[str, Any], line: bytes) -> Item:
         seq, t = raw.get("seq"), raw.get("t")
-        if raw.get("v") != 1:
+        if raw.get("v") != 1 or isinstance(raw["v"], bool):
             return Refused("unknown contract version", _excerpt(line))
         if not isinstance(seq, int) or isinstance(seq, bool) or seq != self.next_seq:
             return Refused(f"seq is not {self.next_seq}", _excerpt(line))

@@ -60,6 +60,7 @@ CATALOGUE: Final = tuple(
 )
 
 _NOISE: Final = frozenset({"NVIDIA", "GEFORCE", "TESLA", "QUADRO", "GRAPHICS", "GPU"})
+_VARIANTS: Final = frozenset({"TI", "SUPER", "LAPTOP"})
 
 
 def model_of(name: str | None) -> GpuModel | None:
@@ -80,12 +81,13 @@ def matches(claimed: str, measured: str) -> bool:
     """
     Whether a measured name fits a claimed one.
 
-    Known models must be the same model; a name the catalogue does not know must have all its words
+    Known models must be the same model and variant (an `RTX 3080` is no `RTX 3080 Ti`); a name the catalogue does not know must have all its words
     in the measured name (`RTX A2000` fits `NVIDIA RTX A2000 12GB`).
     """
     known = model_of(claimed)
     if known is not None or model_of(measured) is not None:
-        return known == model_of(measured)
+        same = _VARIANTS.intersection(_words(claimed)) == _VARIANTS.intersection(_words(measured))
+        return known == model_of(measured) and same
     return set(_words(claimed)) <= set(_words(measured))
 
 

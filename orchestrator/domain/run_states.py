@@ -5,7 +5,7 @@ States of a run and the only moves between them.
 
 A run may end from any unfinished state. A worker that takes over an unfinished run starts at
 `connecting` again (and re-attaches to what runs on the machine); a retry goes back to `queued`.
-`schema.sql` holds the same moves in a trigger.
+`schema.sql` holds the rule that matters most in a trigger: a finished run never moves.
 """
 
 from __future__ import annotations

@@ -8,9 +8,12 @@ from typing import Any, Final
 
 MAX_DEPTH: Final = 8
 
-# ESC sequences (CSI, OSC up to BEL or ST, and two-byte ones) vanish whole; lone controls become U+FFFD.
+# ESC sequences (CSI; OSC and its kin up to BEL or ST; two-byte ones) vanish whole; lone controls become
+# U+FFFD. No string may hold another's beginning, which keeps the search linear for hostile text.
 _ESCAPES: Final = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|[\x1b\x9d][\]PX^_]?[^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]?"
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[@-Z\\-_]?"
 )
 _CONTROLS: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"

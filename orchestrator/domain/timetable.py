@@ -10,12 +10,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
 from orchestrator.domain.errors import InvalidInput
+
+_ANY_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Timetable:
             raise InvalidInput("every_hours is between 1 and 8760.")
         if not 0 <= self.jitter_seconds <= 86_400:
             raise InvalidInput("jitter_seconds is between 0 and 86400.")
-        self.next_due(datetime.now(UTC), None)  # refuses a bad cron line or time zone here
+        self.next_due(_ANY_MOMENT, None)  # refuses a bad cron line or time zone here
 
     def next_due(self, after: datetime, previous: datetime | None) -> datetime:
         """
@@ -55,7 +58,7 @@ def fire_at(schedule_id: UUID, due_at: datetime, jitter_seconds: int) -> datetim
     """
     if not jitter_seconds:
         return due_at
-    digest = hashlib.sha256(f"{schedule_id} {due_at.isoformat()}".encode()).digest()
+    digest = hashlib.sha256(f"{schedule_id} {due_at.astimezone(UTC).isoformat()}".encode()).digest()
     return due_at + timedelta(seconds=int.from_bytes(digest[:8], "big") % (jitter_seconds + 1))
 
 
@@ -72,6 +75,8 @@ def _next_cron(line: str, timezone: str, after: datetime) -> datetime:
         raise InvalidInput(
             f"There is no time zone {timezone!r}; use a name like Europe/Berlin."
         ) from error
+    if len(line.split()) != 5:  # cronsim would read six as seconds first
+        raise InvalidInput(f"The cron line {line!r} does not have five fields.")
     try:
         return next(CronSim(line, after.astimezone(zone))).astimezone(UTC)
     except CronSimError as error:

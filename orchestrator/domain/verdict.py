@@ -127,7 +127,7 @@ def judge(
         *_as_requested(figures, requested),
         *_arithmetic(figures),
         *_physics(figures),
-        *_clock(observation),
+        *_clock(figures, observation),
     ]
     return Verdict(tuple(lines))
 
@@ -154,7 +154,10 @@ def _device(figures: Figures, claim: Claim) -> Iterator[Line]:
 
 
 def _gpu_name(figures: Figures, claim: Claim) -> Iterator[Line]:
-    if figures.gpu_name is None:
+    if figures.gpu_name is None and figures.device is not None:
+        # An agent of ours names the card that it measured; a submission may not tell.
+        yield _line("GPU model", False, "the result does not name the GPU", GpuMismatch)
+    elif figures.gpu_name is None:
         yield Line("GPU model", None, f"claimed {claim.gpu_name or 'none'}, the result names none")
     elif claim.gpu_name is None:
         yield Line("GPU model", True, f"nothing claimed, measured {figures.gpu_name}")
@@ -220,14 +223,18 @@ def _physics(figures: Figures) -> Iterator[Line]:
     yield _line("physics", figures.throughput <= ceiling, text, ResultImplausible)
 
 
-def _clock(observation: Observation | None) -> Iterator[Line]:
+def _clock(figures: Figures, observation: Observation | None) -> Iterator[Line]:
     if observation is None:
         return
     if observation.ours is None or observation.machines is None:
         yield Line("clock", None, "the line was interrupted, so our clock can't be compared")
         return
-    agrees = observation.ours <= observation.machines * _CLOCK_RATIO + _CLOCK_SLACK
-    text = f"{observation.ours:,.2f} s by our clock, {observation.machines:,.2f} s by the machine's"
+    # The time that the throughput was computed from must not be shorter than what we waited either.
+    told = observation.machines
+    if figures.measured_seconds is not None:
+        told = min(told, figures.measured_seconds)
+    agrees = observation.ours <= told * _CLOCK_RATIO + _CLOCK_SLACK
+    text = f"{observation.ours:,.2f} s by our clock, {told:,.2f} s by the machine's"
     yield _line("clock", agrees, text, ClockDisagrees)
 
 

@@ -16,7 +16,7 @@ from orchestrator.domain.errors import InvalidInput, NotAuthenticated
 
 SHORTEST_PASSWORD: Final = 10
 LONGEST_PASSWORD: Final = 200
-_ADDRESS: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
+_ADDRESS: Final = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,190}")
 _HASHER: Final = PasswordHasher()  # the library's argon2id defaults follow RFC 9106
 # Verified against for unknown addresses, so that both refusals take the same time.
 _NOBODYS: Final = (
@@ -38,8 +38,9 @@ async def sign_up(database: Database, email: str, password: str) -> UUID:
 
 async def sign_in(database: Database, email: str, password: str) -> UUID:
     """The account's id. Raises `NotAuthenticated`, in the same words for address and password."""
+    known = email if _ADDRESS.fullmatch(email) else ""  # nobody's, and safe to ask for
     async with database.transaction(LOGIN) as session:
-        stored = await accounts.stored_password(session, email)
+        stored = await accounts.stored_password(session, known)
     password_hash = stored.password_hash if stored else _NOBODYS
     matches = await asyncio.to_thread(_matches, password_hash, password[: LONGEST_PASSWORD + 1])
     if stored is None or not matches:

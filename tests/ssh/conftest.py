@@ -35,7 +35,7 @@ def brief() -> Deadlines:
 async def appears(file: Path) -> None:
     """Wait until `file` exists: another process makes it and has no way to tell us."""
     async with asyncio.timeout(20):
-        while not file.exists():  # noqa: ASYNC110, ASYNC240
+        while not file.exists():  # noqa: ASYNC240
             await asyncio.sleep(0.005)
 
 

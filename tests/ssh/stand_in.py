@@ -62,7 +62,7 @@ def detach(run, spec):
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     os.write(events, spec.get("first", "").encode() * spec.get("times", 1))
-    while spec.get("hold") and not os.path.exists(os.path.join(run, "go")):
+    while spec.get("hold") and os.path.exists(run) and not os.path.exists(os.path.join(run, "go")):
         time.sleep(0.01)
     os.write(events, spec.get("then", "").encode())
     with open(os.path.join(run, "exit.tmp"), "w") as file:

@@ -1,0 +1,234 @@
+"""Asking for a run, listing what there is, and who a pooled connection acts as afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from orchestrator.database import instances, results, runs, schedules
+from orchestrator.database.models import Instance
+from orchestrator.database.session import LOGIN, NOBODY, SERVICE, Database, Session
+from orchestrator.domain.errors import (
+    AlreadyOnboarded,
+    DatabaseError,
+    DatabaseUnavailable,
+    InvalidInput,
+    NotFound,
+    RunInProgress,
+)
+from orchestrator.domain.timetable import Timetable
+from tests.conftest import Databases
+from tests.database.conftest import Tenant
+
+
+async def request(tenant: Tenant, instance_id: UUID) -> UUID:
+    async with tenant.databases.api.transaction(tenant.principal) as session:
+        return (await runs.request(session, instance_id, "api", {"batch_size": 8})).id
+
+
+def stored(databases: Databases) -> tuple[int, int]:
+    """How many runs and jobs there are."""
+    with psycopg.connect(databases.logins.worker) as connection:
+        connection.execute("SET ROLE service_role")
+        row = connection.execute(
+            "SELECT (SELECT count(*) FROM gpu_test_runs), (SELECT count(*) FROM procrastinate_jobs)"
+        ).fetchone()
+        assert row is not None
+        return row[0], row[1]
+
+
+async def test_a_request_is_a_run_and_a_job_in_one_transaction(tenant: Tenant) -> None:
+    """Both are there after the commit, and neither after a rollback."""
+    instance = await tenant.onboard()
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012
+        async with tenant.databases.api.transaction(tenant.principal) as session:
+            await runs.request(session, instance.id, "api", {})
+            raise ZeroDivisionError
+    assert stored(tenant.databases) == (0, 0)
+    run_id = await request(tenant, instance.id)
+    assert stored(tenant.databases) == (1, 1)
+    async with tenant.databases.api.transaction(tenant.principal) as session:
+        run = await runs.get(session, run_id)
+        after = await instances.get(session, instance.id)
+    assert (run.state, run.options, run.instance_status) == ("queued", {"batch_size": 8}, "pending")
+    assert (after.status, after.test_status) == ("testing", "running")
+
+
+async def test_only_an_own_instance_can_be_tested(tenant: Tenant, other: Tenant) -> None:
+    """An unknown instance and another supplier's are both not found, and nothing is stored."""
+    instance = await other.onboard()
+    for instance_id in (uuid4(), instance.id):
+        with pytest.raises(NotFound):
+            await request(tenant, instance_id)
+    for principal in (NOBODY, LOGIN):
+        with pytest.raises((NotFound, DatabaseError)):
+            async with tenant.databases.api.transaction(principal) as session:
+                await runs.request(session, instance.id, "api", {})
+    assert stored(tenant.databases) == (0, 0)
+
+
+async def test_a_second_request_names_the_run_in_progress(tenant: Tenant) -> None:
+    """While a run is unfinished another is refused with its id, and the caller's transaction stays usable."""
+    instance = await tenant.onboard()
+    run_id = await request(tenant, instance.id)
+    async with tenant.databases.api.transaction(tenant.principal) as session:
+        with pytest.raises(RunInProgress) as caught:
+            await runs.request(session, instance.id, "api", {})
+        assert (await runs.get(session, run_id)).id == run_id
+    assert caught.value.evidence == {"run_id": str(run_id)}
+    assert str(run_id) in str(caught.value)
+    assert stored(tenant.databases) == (1, 1)
+
+
+async def test_of_concurrent_requests_exactly_one_is_granted(tenant: Tenant) -> None:
+    """Five at the same moment make one run and one job; the others name that run."""
+    instance = await tenant.onboard()
+    outcomes = await asyncio.gather(
+        *(request(tenant, instance.id) for _ in range(5)), return_exceptions=True
+    )
+    (granted,) = [each for each in outcomes if isinstance(each, UUID)]
+    refused = [each for each in outcomes if isinstance(each, RunInProgress)]
+    assert [each.evidence["run_id"] for each in refused] == [str(granted)] * 4
+    assert stored(tenant.databases) == (1, 1)
+
+
+async def test_an_instance_is_onboarded_once_a_supplier(tenant: Tenant, other: Tenant) -> None:
+    """The provider's id is unique for one supplier and tells nothing about another's."""
+    claims = {"vast_instance_id": "same", "ssh_host": "h"}
+    for owner in (tenant, other):
+        async with tenant.databases.api.transaction(owner.principal) as session:
+            await instances.onboard(session, claims)
+    with pytest.raises(AlreadyOnboarded):
+        async with tenant.databases.api.transaction(tenant.principal) as session:
+            await instances.onboard(session, claims)
+    with pytest.raises(InvalidInput, match="64 KiB"):  # noqa: PT012
+        async with tenant.databases.api.transaction(tenant.principal) as session:
+            large = {"vast_instance_id": "large", "attributes": {"a": "x" * 70_000}}
+            await instances.onboard(session, claims | large)
+
+
+async def test_a_schedule_belongs_to_its_instances_owner(tenant: Tenant, other: Tenant) -> None:
+    """A schedule is replaced in place by its owner and invisible to others."""
+    instance = await tenant.onboard()
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    async def put(session: Session, hours: int) -> Any:
+        timetable = Timetable(every_hours=hours)
+        return await schedules.put(
+            session, instance.id, timetable, enabled=True, options={}, now=now
+        )
+
+    async with tenant.databases.api.transaction(tenant.principal) as session:
+        first = await put(session, 6)
+        second = await put(session, 12)
+        assert (first.id, second.every_hours) == (second.id, 12)
+        assert second.next_due_at == now + timedelta(hours=12)
+    async with tenant.databases.api.transaction(other.principal) as session:
+        assert await schedules.every(session) == []
+        with pytest.raises(NotFound):
+            await schedules.remove(session, instance.id)
+
+
+async def test_pages_are_complete_and_without_doubles(tenant: Tenant, other: Tenant) -> None:
+    """Rows of one instant and rows added meanwhile neither vanish from a list nor come twice."""
+    await other.onboard()
+    async with tenant.databases.api.transaction(tenant.principal) as session:
+        for number in range(7):  # one transaction, so one created_at for all
+            claims = {"vast_instance_id": f"page-{number}", "ssh_host": "h"}
+            await instances.onboard(session, claims)
+    before = [await tenant.onboard() for _ in range(2)]
+    seen: list[Instance] = []
+    cursor = None
+    while True:
+        async with tenant.databases.api.transaction(tenant.principal) as session:
+            page = await instances.page(session, 2, cursor)
+        seen += page.rows
+        await tenant.onboard()
+        if page.next_cursor is None:
+            break
+        cursor = page.next_cursor
+    assert len(seen) == len({row.id for row in seen}) == 9
+    assert {row.user_id for row in seen} == {tenant.user_id}
+    assert [row.id for row in seen[:2]] == [row.id for row in reversed(before)]
+    assert seen == sorted(seen, key=lambda row: (row.created_at, row.id), reverse=True)
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "%%%", "bm90IGEgY3Vyc29y", "é", "MjAyNiB4"])
+async def test_a_foreign_cursor_is_refused(tenant: Tenant, cursor: str) -> None:
+    """A cursor that no list has given is InvalidInput."""
+    async with tenant.databases.api.transaction(tenant.principal) as session:
+        for page in (instances.page, runs.page, results.page):
+            with pytest.raises(InvalidInput):
+                await page(session, 10, cursor)
+
+
+_WHO = text(
+    "SELECT current_user, current_setting('request.jwt.claims', true), pg_backend_pid(),"
+    " current_setting('role')"
+)
+
+
+async def _outside(database: Database) -> tuple[str, str, int, str]:
+    """Who the pool's connection is when no session of ours has told it."""
+    async with database._engine.connect() as connection:
+        row = (await connection.execute(_WHO)).one()
+        return row[0], row[1], row[2], row[3]
+
+
+@pytest.mark.parametrize("end", ["committed", "failed", "cancelled"])
+async def test_a_returned_connection_acts_as_nobody(tenant: Tenant, end: str) -> None:
+    """Role and claims end with their transaction, however it ended: the pool's next user inherits nothing."""
+    database = Database(tenant.databases.logins.api, pool_size=1)
+    backend: list[int] = []
+
+    async def work(inside: asyncio.Event) -> None:
+        async with database.transaction(tenant.principal) as session:
+            row = (await session.exec(_WHO)).one()  # type: ignore[call-overload]
+            backend.append(row[2])
+            assert row[0] == "authenticated"
+            assert str(tenant.user_id) in row[1]
+            inside.set()
+            if end == "failed":
+                raise ZeroDivisionError
+            if end == "cancelled":
+                await session.exec(text("SELECT pg_sleep(60)"))  # type: ignore[call-overload]
+
+    try:
+        inside = asyncio.Event()
+        task = asyncio.create_task(work(inside))
+        await inside.wait()
+        if end == "cancelled":
+            task.cancel()
+        await asyncio.wait({task})
+        user, claims, pid, role = await _outside(database)
+        assert (user, claims or "", role) == ("harborx_api", "", "none")
+        if end != "cancelled":  # a cancelled statement's connection may be given up altogether
+            assert pid == backend[0]
+        async with database.transaction(NOBODY) as session:
+            assert (await session.exec(_WHO)).one()[0] == "anon"  # type: ignore[call-overload]
+            uid = await session.exec(
+                text("SELECT nullif(current_setting('request.jwt.claims'), '')::json->>'sub'")
+            )  # type: ignore[call-overload]
+            assert uid.scalar_one() is None
+    finally:
+        await database.close()
+
+
+async def test_what_the_server_refuses_has_our_errors(databases: Databases) -> None:
+    """Foreign exceptions of the driver end at the edge: unreachable, refused, and no parameters in the text."""
+    gone = Database("postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(DatabaseUnavailable):
+        async with gone.transaction(NOBODY):
+            pass
+    await gone.close()
+    with pytest.raises(DatabaseError) as caught:
+        async with databases.worker.transaction(SERVICE) as session:
+            await session.exec(text("SELECT :a / 0").bindparams(a=4711))  # type: ignore[call-overload]
+    assert "division by zero" in str(caught.value)
+    assert "4711" not in str(caught.value)
