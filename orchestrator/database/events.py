@@ -83,6 +83,16 @@ async def after(
     return (await session.exec(statement)).all()
 
 
+async def of_types(session: AsyncSession, run_id: UUID, types: Sequence[str]) -> Sequence[RunEvent]:
+    """The run's events of these types, in order."""
+    statement = (
+        select(RunEvent)
+        .where(RunEvent.run_id == run_id, col(RunEvent.type).in_(types))
+        .order_by(col(RunEvent.seq))
+    )
+    return (await session.exec(statement)).all()
+
+
 async def heads(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, Head]:
     """How far runs are, whoever owns them: for the one query that wakes all watchers of a process."""
     statement = text("SELECT id, last_seq, finished FROM run_heads(:run_ids)")

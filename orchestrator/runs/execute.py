@@ -108,7 +108,7 @@ async def _claim_and_attempt(run_id: UUID, worker: Worker) -> None:
             logger.info("run.finished_before")
             return
         instance = await instances.get(session, run.instance_id)
-    journal = Journal.of(worker.database, run)
+    journal = await Journal.resume(worker.database, run)
     try:
         await _attempt(journal, instance, worker)
     except RunError as error:

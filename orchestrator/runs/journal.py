@@ -28,11 +28,12 @@ from orchestrator.domain.events import (
     Refused,
     ResultBody,
 )
-from orchestrator.domain.run_states import RunState
+from orchestrator.domain.run_states import RunState, may_move
 from orchestrator.domain.verdict import Observation
 
 LOG_LINES_KEPT: Final = 500
 REFUSALS_KEPT: Final = 20
+_REMEMBERED: Final = ("refused", "probe", "result", "failed")
 
 
 @dataclass
@@ -52,10 +53,15 @@ class Journal:
     _result_at: tuple[float, float] | None = None
 
     @classmethod
-    def of(cls, database: Database, run: Run) -> Journal:
-        """A journal that goes on where the stored one ends."""
+    async def resume(cls, database: Database, run: Run) -> Journal:
+        """A journal that goes on where the stored one ends, knowing what that one was told."""
         decoder = Decoder(run.nonce, offset=run.remote_offset, next_seq=run.next_agent_seq)
-        return cls(database, run, decoder, interrupted=run.remote_offset > 0)
+        journal = cls(database, run, decoder, interrupted=run.remote_offset > 0)
+        if journal.interrupted:
+            async with database.transaction(SERVICE) as session:
+                for event in await events.of_types(session, run.id, _REMEMBERED):
+                    journal._remember(event.type, event.body)
+        return journal
 
     @property
     def observation(self) -> Observation:
@@ -67,6 +73,9 @@ class Journal:
 
     async def enter(self, state: RunState, **facts: Any) -> None:
         """Move the run to `state`, with an event that tells so."""
+        current = RunState(self.run.state)
+        if current is not state and not may_move(current, state):
+            raise AssertionError(f"a run does not move from {current} to {state}")
         await self.append([_now("state", {"state": state, **facts})], state=state)
 
     async def append(self, new: Iterable[NewEvent], **changes: Any) -> None:
@@ -113,6 +122,17 @@ class Journal:
         if self.log_lines > LOG_LINES_KEPT:
             return None
         return NewEvent("log", {"text": line.text}, received)
+
+    def _remember(self, kind: str, body: dict[str, Any]) -> None:
+        if kind == "refused":
+            self.refusals.append(Refused(body["reason"], body["text"]))
+        elif kind == "probe":
+            self.probe = Probe.model_validate({**body, "type": kind})
+        elif kind == "result":
+            self.result = ResultBody.model_validate({**body, "type": kind})
+        elif kind == "failed":
+            self.failed = Failed.model_validate({**body, "type": kind})
+        self.decoder.ended = self.result is not None or self.failed is not None
 
     def _notice(self, event: Event) -> None:
         body, moment = event.body, (asyncio.get_running_loop().time(), event.t)

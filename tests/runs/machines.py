@@ -152,7 +152,16 @@ async def _good(machine: Benchmark) -> None:
     machine.end()
 
 
+async def _says_it_once(machine: Benchmark) -> None:
+    """As a follower from an offset: to the second worker there is nothing new to tell."""
+    if machine.spec["epoch"] == 1:
+        await _good(machine)
+    else:
+        machine.end()
+
+
 GOOD = scripted("good", _good)
+SAYS_IT_ONCE = scripted("says_it_once", _says_it_once)
 
 # Script -> how the run ends, and what its instance is afterwards (claimed: one NVIDIA H100).
 MISBEHAVIOUR = {

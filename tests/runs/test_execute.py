@@ -8,11 +8,11 @@ import pytest
 
 from orchestrator.database.models import RunEvent
 from orchestrator.domain.options import Options
-from orchestrator.runs.execute import execute_run
+from orchestrator.runs import execute
 from orchestrator.ssh.keys import generate_key_pair
 from tests.machines import SshdMachine, scripted_machine
 from tests.runs.conftest import SMALL, Marketplace, left_behind
-from tests.runs.machines import GOOD, MISBEHAVIOUR
+from tests.runs.machines import GOOD, MISBEHAVIOUR, SAYS_IT_ONCE
 
 
 async def test_a_machine_is_tested_from_request_to_result(
@@ -144,13 +144,13 @@ async def test_a_worker_that_dies_is_replaced_without_gap_or_repeat(
     """Another worker attaches to the running benchmark at the stored offset; one result, no event twice."""
     instance = await marketplace.onboard(machine.target())
     run = await marketplace.request(instance, SMALL)
-    first = asyncio.create_task(execute_run(run.id, marketplace.worker))
+    first = asyncio.create_task(execute.execute_run(run.id, marketplace.worker))
     async with asyncio.timeout(60):
         while (await marketplace.run(run.id)).remote_offset == 0:
             await asyncio.sleep(0.05)
     first.cancel()
     await asyncio.wait({first})
-    await execute_run(run.id, marketplace.worker)
+    await execute.execute_run(run.id, marketplace.worker)
     ended = await marketplace.run(run.id)
     assert (ended.state, ended.epoch) == ("passed", 2)
     told = await marketplace.events(run.id)
@@ -161,6 +161,29 @@ async def test_a_worker_that_dies_is_replaced_without_gap_or_repeat(
     agents = [event for event in told if event.t is not None]
     assert len(agents) == ended.next_agent_seq
     assert left_behind(machine) == []
+
+
+async def test_a_result_that_was_stored_is_judged_by_the_next_worker(
+    marketplace: Marketplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that dies between storing the result and judging it loses nothing: the next one judges it."""
+    async with scripted_machine(SAYS_IT_ONCE) as machine:
+        instance = await marketplace.onboard(machine.target(), "NVIDIA H100")
+        run = await marketplace.request(instance, Options())
+        with monkeypatch.context() as dying:
+            dying.setattr(execute, "outcome_of", _die)
+            with pytest.raises(asyncio.CancelledError):
+                await execute.execute_run(run.id, marketplace.worker)
+        stored = await marketplace.run(run.id)
+        assert (stored.state, stored.epoch) == ("judging", 1)
+        await execute.execute_run(run.id, marketplace.worker)
+    ended = await marketplace.run(run.id)
+    assert (ended.state, ended.error_message, ended.epoch) == ("passed", None, 2)
+    assert await marketplace.result(run.id) is not None
+
+
+def _die(*_: object) -> None:
+    raise asyncio.CancelledError
 
 
 def _pushed(told: list[RunEvent]) -> str | None:
