@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -22,6 +25,7 @@ EMAIL: Final = "demo@harborx.local"
 _PORT: Final = 8000
 # Small enough for two CPU cores; on a GPU it is over in a moment.
 _OPTIONS: Final = {"batch_size": 50, "image_size": 32}
+_NEWEST_EPOCH: Final = 2**31 - 1
 _DRIVER: Final = Path("/proc/driver/nvidia/version")
 
 
@@ -81,13 +85,12 @@ async def _show(call: Call, state: Path, once: bool) -> int:
     from orchestrator.cli.live import show_to_the_end
     from orchestrator.cli.output import say
     from orchestrator.database.session import supplier
-    from orchestrator.ssh.loopback import loopback_machine
 
     settings = call.settings(demo_flags(state))
     say("Starting PostgreSQL, the API, a worker and an SSH endpoint for this machine.")
     with ready_database(settings) as logins, _free_socket() as listening:
         async with (
-            loopback_machine(state / "machine") as machine,
+            _machine(state / "machine") as machine,
             house.running_api(settings, logins, listening) as address,
             house.running_worker(settings, logins, house.worker_name()),
         ):
@@ -102,6 +105,34 @@ async def _show(call: Call, state: Path, once: bool) -> int:
             if not once:
                 await _keep_serving(state, address)
             return status
+
+
+@asynccontextmanager
+async def _machine(home: Path) -> AsyncIterator[LoopbackMachine]:
+    """
+    This machine behind an SSH endpoint. Elsewhere a run goes on when we leave; here nobody could come
+    back to it (the endpoint's port is gone), so what still runs is ended.
+    """
+    from orchestrator.ssh.addresses import AddressPolicy
+    from orchestrator.ssh.agent_archive import pack
+    from orchestrator.ssh.clean import clean
+    from orchestrator.ssh.connection import Target, connect
+    from orchestrator.ssh.loopback import loopback_machine
+
+    async with loopback_machine(home) as machine:
+        try:
+            yield machine
+        finally:
+            login = (machine.host, machine.port, machine.user, machine.private_key)
+            target = Target(*login, machine.host_key, AddressPolicy((ip_network("127.0.0.0/8"),)))
+            for run in _run_folders(home):
+                async with connect(target) as connection:
+                    await clean(connection, pack(), run, _NEWEST_EPOCH)
+
+
+def _run_folders(home: Path) -> list[str]:
+    folder = home / ".harborx" / "runs"
+    return [each.name for each in folder.iterdir()] if folder.is_dir() else []
 
 
 def _as_a_supplier(address: str, state: Path, machine: LoopbackMachine) -> tuple[str, str]:

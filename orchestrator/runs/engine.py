@@ -62,7 +62,7 @@ async def sweep_once(app: procrastinate.App, worker: Worker) -> None:
         async with worker.database.transaction(SERVICE) as session:
             lost = await runs.requeue_lost(session)
         if lost:
-            logger.warning("runs.requeued", count=lost)
+            logger.info("runs.requeued", count=lost)
     except (DatabaseError, ConnectorException) as error:
         logger.warning("sweep.failed", reason=str(error))
 
