@@ -355,7 +355,7 @@ CREATE TABLE gpu_test_results (
     measured_seconds             amount,
     agent_sha256                 text,
 
-    verdict                      text NOT NULL CHECK (verdict IN ('passed', 'failed')),
+    verdict                      text NOT NULL CHECK (verdict IN ('passed', 'failed', 'inconclusive')),
     evidence                     jsonb NOT NULL DEFAULT '[]',
     test_duration_seconds        amount,
     started_at                   timestamptz NOT NULL DEFAULT now(),
@@ -473,7 +473,8 @@ CREATE FUNCTION submission_target(p_instance_id uuid, p_user_id uuid) RETURNS SE
 $$;
 
 CREATE FUNCTION apply_submission(
-    p_instance_id uuid, p_result jsonb, p_status text, p_test_status text, p_facts jsonb
+    p_instance_id uuid, p_user_id uuid, p_result jsonb,
+    p_status text, p_test_status text, p_tested boolean, p_facts jsonb
 ) RETURNS gpu_test_results LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     row gpu_test_results;
@@ -490,11 +491,12 @@ BEGIN
            row.memory_used_gb, row.memory_total_gb, row.power_draw_watts, row.temperature_celsius, row.accuracy, row.loss,
            row.measured_gpu_name, row.measured_gpu_count, row.verdict, row.evidence, row.test_duration_seconds,
            now(), row.error_message, row.cuda_version, coalesce(row.raw_results, '{}')
-    FROM gpu_instances i WHERE i.id = p_instance_id
-    RETURNING * INTO row;
-    -- While a run of ours is under way it decides; a submission is then kept and changes nothing.
-    IF NOT EXISTS (SELECT FROM gpu_test_runs WHERE instance_id = p_instance_id AND finished_at IS NULL) THEN
-        PERFORM settle_instance(p_instance_id, p_status, p_test_status, true, p_facts);
+    FROM gpu_instances i WHERE i.id = p_instance_id AND (p_user_id IS NULL OR i.user_id = p_user_id)
+    RETURNING * INTO STRICT row;
+    -- What we measured or are measuring ourselves decides; a submission is then kept and changes nothing.
+    IF NOT EXISTS (SELECT FROM gpu_test_runs WHERE instance_id = p_instance_id
+                   AND (finished_at IS NULL OR state IN ('passed', 'failed'))) THEN
+        PERFORM settle_instance(p_instance_id, p_status, p_test_status, p_tested, p_facts);
     END IF;
     RETURN row;
 END
@@ -542,23 +544,40 @@ BEGIN
     GRANT CREATE ON SCHEMA public TO service_role;  -- only while it becomes the owner of its doors
     FOREACH door IN ARRAY ARRAY[
         'request_run(uuid, text, jsonb, uuid, timestamptz)', 'submission_target(uuid, uuid)',
-        'apply_submission(uuid, jsonb, text, text, jsonb)', 'sign_up(text, text)', 'account_for_sign_in(text)',
+        'apply_submission(uuid, uuid, jsonb, text, text, boolean, jsonb)', 'sign_up(text, text)', 'account_for_sign_in(text)',
         'ensure_profile(uuid, text)', 'use_api_key(text)', 'run_heads(uuid[])'
     ] LOOP
         EXECUTE format('ALTER FUNCTION public.%s OWNER TO service_role', door);
-        EXECUTE format('REVOKE ALL ON FUNCTION public.%s FROM PUBLIC', door);
+        EXECUTE format('REVOKE ALL ON FUNCTION public.%s FROM PUBLIC, anon, authenticated', door);
         EXECUTE format('GRANT EXECUTE ON FUNCTION public.%s TO harborx_api, service_role', door);
     END LOOP;
     REVOKE CREATE ON SCHEMA public FROM service_role;
 END
 $doors$;
 GRANT EXECUTE ON FUNCTION request_run(uuid, text, jsonb, uuid, timestamptz) TO authenticated;
-REVOKE ALL ON FUNCTION settle_instance(uuid, text, text, boolean, jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION settle_instance(uuid, text, text, boolean, jsonb) FROM PUBLIC, anon, authenticated;
 GRANT EXECUTE ON FUNCTION settle_instance(uuid, text, text, boolean, jsonb) TO service_role;
 
 -- ---------------------------------------------------------------------------------------------------
 -- Rights and row security
 -- ---------------------------------------------------------------------------------------------------
+
+-- A Supabase database grants everything on new tables to anon and authenticated by default: take it back first.
+DO $revoke$
+DECLARE
+    ours record;
+BEGIN
+    FOR ours IN
+        SELECT c.relname, c.relkind FROM pg_class c
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'S')
+          AND (c.relname LIKE 'procrastinate%' OR c.relname LIKE 'gpu\_%' OR c.relname IN (
+               'profiles', 'accounts', 'api_keys', 'supplier_profiles', 'performance_metrics'))
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s %I FROM PUBLIC, anon, authenticated',
+                       CASE ours.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, ours.relname);
+    END LOOP;
+END
+$revoke$;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO service_role;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO service_role;
@@ -614,4 +633,5 @@ CREATE TABLE harborx_schema (
     applied_at  timestamptz NOT NULL DEFAULT now()
 );
 INSERT INTO harborx_schema (version) VALUES (1);
+REVOKE ALL ON harborx_schema FROM PUBLIC, anon, authenticated;
 GRANT SELECT ON harborx_schema TO harborx_api, service_role;

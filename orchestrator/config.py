@@ -130,7 +130,11 @@ class AgentSettings(_Group):
     ] = True
     torch_version: Annotated[str, Field(description="Which torch is installed.")] = "2.13.0"
     torch_index_url: Annotated[
-        str | None, Field(description="Package index for torch; unset: the machine's own.")
+        str | None,
+        Field(
+            pattern=r"^https?://[^@\s]+$",
+            description="Package index for torch, without a login: machines see it; unset: the machine's own.",
+        ),
     ] = None
 
 

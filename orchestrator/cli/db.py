@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from orchestrator.cli.call import Call, command
@@ -12,20 +14,27 @@ app.add_typer(db, name="db")
 
 
 @command(db, "init")
-def init(call: Call) -> None:
-    """Apply the schema and set the logins' passwords; safe to repeat."""
+def init(
+    call: Call,
+    reset_passwords: Annotated[
+        bool,
+        typer.Option("--reset-passwords", help="Set both logins' passwords anew, as configured."),
+    ] = False,
+) -> None:
+    """Apply the schema and make the two logins; safe to repeat."""
     from orchestrator.cli.output import put_json, say
     from orchestrator.database.logins import database_logins
     from orchestrator.database.schema import SCHEMA_VERSION, apply_schema
 
     with database_logins(call.settings()) as logins:
-        created = apply_schema(logins)
+        created = apply_schema(logins, reset_passwords=reset_passwords)
     if call.json:
         put_json({"created": created, "schema_version": SCHEMA_VERSION})
     elif created:
         say(f"The schema is made: version {SCHEMA_VERSION}, with both logins.")
     else:
-        say(f"Nothing to do: the schema is on version {SCHEMA_VERSION}. Logins' passwords are set.")
+        done = "The logins' passwords are set" if reset_passwords else "Nothing to do"
+        say(f"{done}: the schema is on version {SCHEMA_VERSION}.")
 
 
 @command(db, "status")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator import log
 from orchestrator.cli.call import Call
@@ -58,9 +58,10 @@ async def open_desk(call: Call, flags: Mapping[str, Any] | None = None) -> Async
 
 
 @contextmanager
-def ready_database(settings: Settings) -> Iterator[Logins]:
+def ready_database(settings: Settings, login: Literal["api", "worker"] = "api") -> Iterator[Logins]:
     """
-    The logins of a database that is on this program's schema.
+    The logins of a database that is on this program's schema, seen through `login`: a machine that only works
+    knows the worker's password alone.
 
     The embedded one is brought there, so that first use just works; a configured one is its
     owner's to change: `SchemaMismatch` names the command.
@@ -69,7 +70,7 @@ def ready_database(settings: Settings) -> Iterator[Logins]:
         if settings.database.url is None:
             apply_schema(logins)
         else:
-            _require_schema(logins)
+            _require_schema(logins, logins.api if login == "api" else logins.worker)
         yield logins
 
 
@@ -83,9 +84,9 @@ def open_vault(settings: Settings) -> Vault:
     return Vault.from_file(settings.vault.key_file or kept_secret(settings.state_dir, "vault.key"))
 
 
-def _require_schema(logins: Logins) -> None:
+def _require_schema(logins: Logins, url: str) -> None:
     try:
-        check_schema(logins.api)
+        check_schema(url)
     except DatabaseUnavailable as error:
         # A server without our logins refuses them: say that the schema is missing, not that it is down.
         if server_behind(logins.owner).schema_version is None:

@@ -86,7 +86,7 @@ async def _work(call: Call, flags: dict[str, Any], name: str | None) -> None:
     settings = call.settings(flags)
     log.configure(settings.log.level, settings.log.format)
     chosen = name or house.worker_name()
-    with ready_database(settings) as logins, house.stop_signals() as stop:
+    with ready_database(settings, "worker") as logins, house.stop_signals() as stop:
         async with house.running_worker(settings, logins, chosen):
             say(f"Worker {chosen} is ready (Ctrl-C stops it).")
             await stop.wait()

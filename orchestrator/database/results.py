@@ -23,8 +23,8 @@ _SETTLE = text(
 )
 _TARGET = text("SELECT * FROM submission_target(:instance_id, :user_id)")
 _SUBMIT = text(
-    "SELECT * FROM apply_submission(:instance_id, CAST(:result AS jsonb), :status, :test_status,"
-    " CAST(:facts AS jsonb))"
+    "SELECT * FROM apply_submission(:instance_id, :user_id, CAST(:result AS jsonb), :status,"
+    " :test_status, :tested, CAST(:facts AS jsonb))"
 )
 
 
@@ -67,16 +67,21 @@ async def submission_target(
 async def submit(
     session: AsyncSession,
     instance_id: UUID,
+    user_id: UUID | None,
     result: dict[str, Any],
     status: InstanceStatus,
+    *,
+    tested: bool,
     facts: dict[str, Any],
 ) -> Result:
     """Store a submitted result and settle its instance, through the door made for it."""
     parameters = {
         "instance_id": instance_id,
+        "user_id": user_id,
         "result": json.dumps(result),
         "status": status.status,
         "test_status": status.test_status,
+        "tested": tested,
         "facts": json.dumps(facts),
     }
     statement = select(Result).from_statement(_SUBMIT)

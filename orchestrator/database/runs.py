@@ -14,7 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from orchestrator.database.models import Run
 from orchestrator.database.paging import Page, newest_first
 from orchestrator.database.session import constraint_of
-from orchestrator.domain.errors import NotFound, RunInProgress, RunTakenOver
+from orchestrator.domain.errors import AlreadyFired, NotFound, RunInProgress, RunTakenOver
 from orchestrator.domain.run_states import UNFINISHED, RunState
 
 _REQUEST = text(
@@ -62,7 +62,10 @@ async def request(
         async with session.begin_nested():
             run_id = (await session.exec(_REQUEST, params=parameters)).scalar_one()  # type: ignore[call-overload]
     except IntegrityError as error:
-        if constraint_of(error) != "gpu_test_runs_one_unfinished":
+        violated = constraint_of(error)
+        if violated == "gpu_test_runs_schedule_id_due_at_key":
+            raise AlreadyFired() from error
+        if violated != "gpu_test_runs_one_unfinished":
             raise
         run = await unfinished(session, instance_id)
         evidence = {"run_id": str(run.id)} if run else {}
@@ -149,3 +152,27 @@ async def mark_cleaned(session: AsyncSession, run_id: UUID) -> None:
 async def requeue_lost(session: AsyncSession) -> int:
     """Give a job to every unfinished run that has none left; how many there were."""
     return len((await session.exec(_REQUEUE_LOST)).all())  # type: ignore[call-overload]
+
+
+async def owns(session: AsyncSession, run_id: UUID, epoch: int) -> bool:
+    """Whether the run is unfinished and still under this epoch."""
+    statement = select(Run.id).where(
+        Run.id == run_id, Run.epoch == epoch, col(Run.finished_at).is_(None)
+    )
+    return (await session.exec(statement)).one_or_none() is not None
+
+
+async def uncleaned(session: AsyncSession, instance_id: UUID, limit: int) -> list[Run]:
+    """Finished runs of an instance whose folder, or even benchmark, may still be there; newest first."""
+    statement = (
+        select(Run)
+        .where(
+            Run.instance_id == instance_id,
+            col(Run.finished_at).is_not(None),
+            col(Run.started_at).is_not(None),
+            col(Run.cleaned_at).is_(None),
+        )
+        .order_by(col(Run.created_at).desc())
+        .limit(limit)
+    )
+    return list((await session.exec(statement)).all())

@@ -25,11 +25,13 @@ def schema_sql() -> str:
     return resources.files("orchestrator.database").joinpath("schema.sql").read_text("utf-8")
 
 
-def apply_schema(logins: Logins) -> bool:
+def apply_schema(logins: Logins, *, reset_passwords: bool = False) -> bool:
     """
     Bring an empty database to this program's version; True if anything was done.
 
-    Tables and their engine's are made in one transaction, so a failure leaves nothing behind.
+    Tables and their engine's are made in one transaction, so a failure leaves nothing behind. The logins
+    get their passwords with the schema; later only on `reset_passwords`, which locks out installations that
+    know the old ones.
     Raises `SchemaMismatch` for a database on another version or an old server.
     """
     with _connect(logins.owner) as connection:
@@ -41,7 +43,8 @@ def apply_schema(logins: Logins) -> bool:
             _create(connection)
         elif found != SCHEMA_VERSION:
             raise SchemaMismatch(_mismatch(found))
-        _set_passwords(connection, logins)
+        if found is None or reset_passwords:
+            _set_passwords(connection, logins)
         connection.commit()
         return found is None
 

@@ -12,6 +12,7 @@ from uuid import UUID
 import sqlmodel
 from sqlalchemy import Connection, event, func, make_url, orm, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -63,7 +64,9 @@ def _act_as(session: orm.Session, _: orm.SessionTransaction, connection: Connect
 class Database:
     """One login's connections. Open one a process and close it at the end."""
 
-    def __init__(self, url: str, *, pool_size: int = 10, prepare: bool = True) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 10, pool_timeout: float = 10.0, prepare: bool = True
+    ) -> None:
         connect_args: dict[str, Any] = {"connect_timeout": 10}
         if not prepare:
             connect_args["prepare_threshold"] = None
@@ -72,7 +75,7 @@ class Database:
             make_url(url).set(drivername="postgresql+psycopg"),
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=10,
+            pool_timeout=pool_timeout,
             pool_pre_ping=True,
             hide_parameters=True,
             connect_args=connect_args,
@@ -98,7 +101,7 @@ class Database:
                 yield session
         except IntegrityError:
             raise
-        except (OperationalError, InterfaceError, TimeoutError) as error:
+        except (OperationalError, InterfaceError, PoolTimeoutError, TimeoutError) as error:
             raise DatabaseUnavailable(_reason(error)) from error
         except DBAPIError as error:
             raise DatabaseError(_reason(error)) from error

@@ -15,7 +15,8 @@ Everything that can go wrong, as one tree and one catalogue.
     │  ├─ NotFound                  not_found
     │  ├─ AlreadyOnboarded          already_onboarded
     │  ├─ AccountExists             account_exists
-    │  └─ RunInProgress             run_in_progress
+    │  ├─ RunInProgress             run_in_progress
+    │  └─ AlreadyFired              already_fired
     └─ RunError                     internal_error
        ├─ ConnectError              connect_failed
        │  ├─ HostUnreachable        host_unreachable *
@@ -43,7 +44,8 @@ Everything that can go wrong, as one tree and one catalogue.
           ├─ GpuMismatch            gpu_mismatch
           ├─ GpuCountMismatch       gpu_count_mismatch
           ├─ ResultImplausible      result_implausible
-          └─ ClockDisagrees         clock_disagrees
+          ├─ ClockDisagrees         clock_disagrees
+          └─ SubmissionIncomplete   submission_incomplete
                                                                 (* = worth another try)
 
 Every class carries a stable `code`, one sentence of what happened, and a remedy; an instance adds
@@ -171,6 +173,13 @@ class RunInProgress(RequestError):
     code = "run_in_progress"
     sentence = "A test of this instance is in progress already."
     remedy = "Watch the run in progress, or wait until it has ended."
+    http_status = 409
+
+
+class AlreadyFired(RequestError):
+    code = "already_fired"
+    sentence = "This due time of the schedule has had its run."
+    remedy = "Nothing to do: a due time fires once."
     http_status = 409
 
 
@@ -356,9 +365,21 @@ class ResultImplausible(Misjudged):
 
 
 class ClockDisagrees(Misjudged):
+    """Inconclusive: a stalled line looks the same as a machine that lies about its time."""
+
     code = "clock_disagrees"
+    ending: ClassVar[Ending] = "inconclusive"
     sentence = "The machine's own timing does not agree with the time we observed."
     remedy = "Check the machine's clock source and load, and test again."
+
+
+class SubmissionIncomplete(Misjudged):
+    code = "submission_incomplete"
+    sentence = "A submitted result says too little to be judged."
+    remedy = (
+        "Submit throughput, latency and system_telemetry with gpu_name, or request a test by us."
+    )
+    ending: ClassVar[Ending] = "inconclusive"
 
 
 def catalogue() -> dict[str, type[HarborxError]]:

@@ -23,16 +23,21 @@ class End:
     pass
 
 
-def after_error(error: RunError, *, attempt: int, now: datetime, launched: bool) -> RetryAt | End:
+def after_error(
+    error: RunError, *, attempt: int, now: datetime, seek_until: datetime | None
+) -> RetryAt | End:
     """
     Retry what another connection can mend; end everything else.
 
-    A machine that was never reached ends at once (connecting has its own short retries, and somebody
-    waits for the answer); one on which the benchmark is already running is sought again.
+    `seek_until` is None before the benchmark was launched: then a machine that can't be reached ends at once
+    (connecting has its own short retries, and somebody waits for the answer). Once it runs, the machine is
+    sought until then, however often the line breaks: the benchmark goes on without us.
     """
-    if not error.retryable or attempt >= MAX_ATTEMPTS:
+    if not error.retryable:
         return End()
-    if isinstance(error, HostUnreachable) and not launched:
+    if seek_until is None and (attempt >= MAX_ATTEMPTS or isinstance(error, HostUnreachable)):
         return End()
-    wait = min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT)
+    if seek_until is not None and now >= seek_until:
+        return End()
+    wait = min(_FIRST_WAIT * 2 ** min(attempt - 1, 10), _LONGEST_WAIT)
     return RetryAt(now + timedelta(seconds=wait))

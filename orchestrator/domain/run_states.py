@@ -3,8 +3,8 @@ States of a run and the only moves between them.
 
     queued -> connecting -> preparing -> running -> judging -> passed | failed | inconclusive | cancelled
 
-A run may end from any unfinished state. A worker that takes over an unfinished run starts at
-`connecting` again (and re-attaches to what runs on the machine); a retry goes back to `queued`.
+A run may end from any unfinished state. A worker that takes over an unfinished run, and a retry, start at
+`connecting` again and re-attach to what runs on the machine.
 `schema.sql` holds the rule that matters most in a trigger: a finished run never moves.
 """
 

@@ -18,16 +18,18 @@ from orchestrator.domain.errors import (
     GpuCountMismatch,
     GpuMismatch,
     GpuMissing,
-    HarborxError,
     ResultImplausible,
+    RunError,
 )
 from orchestrator.domain.events import Measurement
 from orchestrator.domain.options import Options
+from orchestrator.domain.run_states import RunState
 
 RESNET50_PARAMETERS: Final = 25_557_032
 _ROUNDING: Final = 0.01  # figures of one result agree within 1 %
 _LATENCY_ROUNDING: Final = 0.10  # the guide's agents average latency in their own way
 _CLOCK_RATIO: Final = 1.10  # how much longer than the machine says we may have waited
+_CLOCK_GRAIN: Final = 0.5  # seconds, for events that wait in a buffer
 _CLOCK_SLACK: Final = 3.0  # seconds, for the network and our own load
 
 
@@ -42,12 +44,15 @@ class Claim:
 @dataclass(frozen=True)
 class Observation:
     """
-    One stretch of the measurement on two clocks, in seconds: ours, between receiving its first and its last
-    event, and the machine's `t` of the same events. None where the line was interrupted.
+    The measurement on two clocks, in seconds. `ours` and `machines`: between its first progress and the result,
+    as we received them and by the machine's `t`; None where no progress was told. `waited`: from the launch to
+    the result, by ours. `interrupted`: the line broke, so that ours says nothing.
     """
 
     ours: float | None
     machines: float | None
+    waited: float | None = None
+    interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class Line:
     check: str
     passed: bool | None
     text: str
-    error: type[HarborxError] | None = None
+    error: type[RunError] | None = None
 
 
 @dataclass(frozen=True)
@@ -105,8 +110,13 @@ class Verdict:
         return self.error is None
 
     @property
-    def error(self) -> type[HarborxError] | None:
+    def error(self) -> type[RunError] | None:
         return next((line.error for line in self.lines if line.passed is False), None)
+
+    @property
+    def state(self) -> RunState:
+        """How a run with this verdict ends."""
+        return RunState.PASSED if self.error is None else RunState(self.error.ending)
 
     @property
     def evidence(self) -> list[dict[str, object]]:
@@ -132,7 +142,7 @@ def judge(
     return Verdict(tuple(lines))
 
 
-def _line(check: str, passed: bool, text: str, error: type[HarborxError]) -> Line:
+def _line(check: str, passed: bool, text: str, error: type[RunError]) -> Line:
     return Line(check, passed, text, None if passed else error)
 
 
@@ -226,9 +236,16 @@ def _physics(figures: Figures) -> Iterator[Line]:
 def _clock(figures: Figures, observation: Observation | None) -> Iterator[Line]:
     if observation is None:
         return
-    if observation.ours is None or observation.machines is None:
+    if observation.interrupted:
         yield Line("clock", None, "the line was interrupted, so our clock can't be compared")
         return
+    if observation.ours is None or observation.machines is None:
+        yield _line("clock", False, "no progress of the measurement was told", ClockDisagrees)
+        return
+    if figures.measured_seconds is not None and observation.waited is not None:
+        possible = figures.measured_seconds <= observation.waited * _CLOCK_RATIO + _CLOCK_GRAIN
+        text = f"{figures.measured_seconds:,.2f} s measured in {observation.waited:,.2f} s since launch"
+        yield _line("time to measure", possible, text, ClockDisagrees)
     # The time that the throughput was computed from must not be shorter than what we waited either.
     told = observation.machines
     if figures.measured_seconds is not None:

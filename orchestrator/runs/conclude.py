@@ -94,7 +94,7 @@ def outcome_of(journal: Journal, instance: Instance, end: End | None, sha256: st
     )
     failure = verdict.error
     return Outcome(
-        state=RunState.FAILED if failure else RunState.PASSED,
+        state=verdict.state,
         error_code=failure.code if failure else None,
         error_message=_first_failure(verdict) if failure else None,
         measured=measured,
@@ -226,7 +226,7 @@ def _result_row(journal: Journal, outcome: Outcome) -> dict[str, Any]:
         "measured_gpu_name": measured.gpu_name,
         "measured_gpu_count": measured.gpu_count,
         "agent_sha256": outcome.agent_sha256,
-        "verdict": "passed" if verdict.passed else "failed",
+        "verdict": verdict.state,
         "evidence": verdict.evidence,
         "started_at": run.started_at,
         "completed_at": NOW,

@@ -17,7 +17,7 @@ from procrastinate.exceptions import ConnectorException
 from orchestrator import log
 from orchestrator.database import runs
 from orchestrator.database.session import SERVICE
-from orchestrator.domain.errors import DatabaseError
+from orchestrator.domain.errors import HarborxError
 from orchestrator.runs.execute import Worker, execute_run
 from orchestrator.runs.fire_schedules import fire_due
 
@@ -50,21 +50,32 @@ def build_engine(worker: Worker) -> procrastinate.App:
 
 
 async def sweep_once(app: procrastinate.App, worker: Worker) -> None:
-    """What any worker does for all, any number of times."""
-    try:
-        await fire_due(worker.database)
-        stalled = await app.job_manager.get_stalled_jobs(
-            seconds_since_heartbeat=worker.settings.worker.stalled_seconds
-        )
-        for job in stalled:
-            logger.warning("job.stalled", job_id=job.id, task=job.task_name)
-            await app.job_manager.retry_job(job)
-        async with worker.database.transaction(SERVICE) as session:
-            lost = await runs.requeue_lost(session)
-        if lost:
-            logger.info("runs.requeued", count=lost)
-    except (DatabaseError, ConnectorException) as error:
-        logger.warning("sweep.failed", reason=str(error))
+    """What any worker does for all, any number of times; a step that fails leaves the others alone."""
+    for step in (_fire_schedules, _take_back_stalled, _requeue_lost):
+        try:
+            await step(app, worker)
+        except (HarborxError, ConnectorException) as error:
+            logger.warning("sweep.failed", step=step.__name__.lstrip("_"), reason=str(error))
+
+
+async def _fire_schedules(_: procrastinate.App, worker: Worker) -> None:
+    await fire_due(worker.database)
+
+
+async def _take_back_stalled(app: procrastinate.App, worker: Worker) -> None:
+    stalled = await app.job_manager.get_stalled_jobs(
+        seconds_since_heartbeat=worker.settings.worker.stalled_seconds
+    )
+    for job in stalled:
+        logger.warning("job.stalled", job_id=job.id, task=job.task_name)
+        await app.job_manager.retry_job(job)
+
+
+async def _requeue_lost(_: procrastinate.App, worker: Worker) -> None:
+    async with worker.database.transaction(SERVICE) as session:
+        lost = await runs.requeue_lost(session)
+    if lost:
+        logger.info("runs.requeued", count=lost)
 
 
 async def run_worker(worker: Worker, stop: asyncio.Event) -> None:
@@ -89,17 +100,28 @@ async def _work(worker: Worker) -> None:
     app = build_engine(worker)
     async with app.open_async():
         logger.info("worker.started", worker=worker.name, concurrency=settings.concurrency)
-        await app.run_worker_async(
-            name=worker.name,
-            concurrency=settings.concurrency,
-            install_signal_handlers=False,
-            listen_notify=worker.settings.database.listen_notify,
-            update_heartbeat_interval=settings.heartbeat_seconds,
-            stalled_worker_timeout=settings.stalled_seconds,
-            # A run goes on at its machine; whoever gets its job next attaches to it.
-            shutdown_graceful_timeout=_STOP_SECONDS / 2,
-            delete_jobs="successful",
-        )
+        # Sweeps have a worker of their own: they must not wait behind the runs that they rescue.
+        async with asyncio.TaskGroup() as both:
+            both.create_task(_engine_worker(app, worker, "runs", settings.concurrency))
+            both.create_task(_engine_worker(app, worker, "sweeps", 1))
+
+
+async def _engine_worker(
+    app: procrastinate.App, worker: Worker, queue: str, concurrency: int
+) -> None:
+    settings = worker.settings.worker
+    await app.run_worker_async(
+        queues=[queue],
+        name=worker.name,
+        concurrency=concurrency,
+        install_signal_handlers=False,
+        listen_notify=worker.settings.database.listen_notify,
+        update_heartbeat_interval=settings.heartbeat_seconds,
+        stalled_worker_timeout=settings.stalled_seconds,
+        # A run goes on at its machine; whoever gets its job next attaches to it.
+        shutdown_graceful_timeout=_STOP_SECONDS / 2,
+        delete_jobs="successful",
+    )
 
 
 async def _end(work: asyncio.Task[None]) -> None:
@@ -110,6 +132,8 @@ async def _end(work: asyncio.Task[None]) -> None:
     if not work.done() or work.cancelled():
         return
     error = work.exception()
+    if isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
     if isinstance(error, ConnectorException | OSError):
         logger.warning("worker.lost_database", reason=type(error).__name__)
     elif error is not None:

@@ -12,7 +12,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -26,13 +26,16 @@ from orchestrator.database.models import Instance, Run
 from orchestrator.database.session import SERVICE, Database
 from orchestrator.domain.errors import (
     AgentError,
+    ConnectionLost,
     CredentialUnusable,
     DatabaseUnavailable,
     HarborxError,
+    HostUnreachable,
     LaunchError,
     RunError,
     RunTakenOver,
 )
+from orchestrator.domain.gpu_catalogue import is_cpu
 from orchestrator.domain.options import Options
 from orchestrator.domain.retry import End, after_error
 from orchestrator.domain.run_states import RunState
@@ -43,6 +46,7 @@ from orchestrator.ssh import agent_archive
 from orchestrator.ssh.addresses import AddressPolicy
 from orchestrator.ssh.clean import clean
 from orchestrator.ssh.connection import Connection, Deadlines, Target, connect
+from orchestrator.ssh.follow import NO_END
 from orchestrator.ssh.host_keys import first_contact
 from orchestrator.ssh.keys import fingerprint
 from orchestrator.ssh.launch import Order, launch
@@ -52,6 +56,8 @@ logger = log.get(__name__)
 
 # The machine ends the benchmark itself at its deadline; we give up a little later.
 _GRACE: Final = 60.0
+_MOST_ATTEMPTS: Final = 200  # claims of one run, however they came about
+_MOST_CLEANED: Final = 5
 _DATABASE_WAIT: Final = 1.0  # seconds between tries while PostgreSQL is away
 
 
@@ -109,10 +115,14 @@ async def _claim_and_attempt(run_id: UUID, worker: Worker) -> None:
             return
         instance = await instances.get(session, run.instance_id)
     journal = await Journal.resume(worker.database, run)
+    if run.attempt > _MOST_ATTEMPTS:
+        gave_up = RunError(f"It was given up after {_MOST_ATTEMPTS} attempts.")
+        await conclude(journal, Outcome.of_error(gave_up))
+        return
     try:
         await _attempt(journal, instance, worker)
     except RunError as error:
-        await _again_or_end(journal, error)
+        await _again_or_end(journal, error, worker)
     except (RunTakenOver, DatabaseUnavailable, asyncio.CancelledError):
         raise
     except Exception as error:  # the one place: a fault of ours ends the run and is told as such
@@ -126,12 +136,20 @@ async def _attempt(journal: Journal, instance: Instance, worker: Worker) -> None
     await journal.enter(RunState.CONNECTING, attempt=journal.run.attempt, worker=worker.name)
     async with _connected(journal, instance, worker) as connection:
         await journal.enter(RunState.PREPARING)
+        await _clean_earlier(journal.run, connection, worker)
         try:
             outcome = await _measure(journal, instance, connection, worker)
         except (AgentError, LaunchError) as error:
             if error.retryable:
                 raise
             outcome = Outcome.of_error(error)
+        except RunTakenOver as error:
+            if not await _still_ours(journal.run, worker):
+                raise
+            # Only our database says who owns a run; a machine that says otherwise lies or was restored.
+            refused = LaunchError("The machine claims that another worker owns the run.")
+            outcome = Outcome.of_error(refused)
+            logger.warning("run.refused_by_machine", reason=error.detail)
         await conclude(journal, outcome)
         await _clean(journal.run, connection, worker)
 
@@ -189,30 +207,40 @@ async def _measure(
     """Launch the benchmark or attach to it, follow it to its end, and judge what it said."""
     run, settings = journal.run, worker.settings.agent
     order = Order(
-        run_id=str(run.id), epoch=run.epoch, offset=run.remote_offset, spec=_spec(run, worker)
+        run_id=str(run.id),
+        epoch=run.epoch,
+        offset=run.remote_offset,
+        spec=_spec(run, instance, worker),
     )
     archive = agent_archive.pack()
     async with launch(connection, archive, order, deadlines=worker.deadlines) as following:
         facts = {"attached": following.attached, "pushed": following.pushed}
+        journal.begun = asyncio.get_running_loop().time()
         await journal.enter(RunState.RUNNING, **facts)
         deadline = asyncio.get_running_loop().time() + settings.deadline_seconds + _GRACE
         async for chunk in following.chunks(deadline=deadline):
             await journal.take(chunk)
-        await journal.close()
+        if following.end is None or following.end.reason != NO_END:
+            await (
+                journal.close()
+            )  # a follower that vanished left half a line: the next one reads it whole
     await journal.enter(RunState.JUDGING)
     return outcome_of(journal, instance, following.end, archive.sha256)
 
 
-def _spec(run: Run, worker: Worker) -> str:
+def _spec(run: Run, instance: Instance, worker: Worker) -> str:
     """The order as the agent reads it, one line of JSON (docs/agent-contract.md)."""
     agent = worker.settings.agent
+    options = Options(**run.options)
+    if is_cpu(instance.gpu_name):
+        options = options.model_copy(update={"device": "cpu"})
     return json.dumps(
         {
             "run_id": str(run.id),
             "epoch": run.epoch,
             "nonce": run.nonce,
             "deadline_seconds": agent.deadline_seconds,
-            "options": Options(**run.options).model_dump(),
+            "options": options.model_dump(),
             "provision": {
                 "install": agent.install_torch,
                 "torch": agent.torch_version,
@@ -223,12 +251,22 @@ def _spec(run: Run, worker: Worker) -> str:
     )
 
 
-async def _again_or_end(journal: Journal, error: RunError) -> None:
+async def _still_ours(run: Run, worker: Worker) -> bool:
+    async with worker.database.transaction(SERVICE) as session:
+        return await runs.owns(session, run.id, run.epoch)
+
+
+async def _again_or_end(journal: Journal, error: RunError, worker: Worker) -> None:
     now = datetime.now(UTC)
     run = journal.run
-    launched = run.remote_offset > 0 or run.started_at is not None
-    decision = after_error(error, attempt=run.attempt, now=now, launched=launched)
+    seek_until = None
+    if run.started_at is not None:
+        longest = worker.settings.agent.deadline_seconds + _GRACE
+        seek_until = run.started_at + timedelta(seconds=longest)
+    decision = after_error(error, attempt=run.attempt, now=now, seek_until=seek_until)
     if isinstance(decision, End):
+        if seek_until is not None and isinstance(error, HostUnreachable):
+            error = ConnectionLost("The machine was not reached again.", evidence=error.evidence)
         await conclude(journal, Outcome.of_error(error))
         return
     wait = (decision.at - now).total_seconds()
@@ -238,8 +276,19 @@ async def _again_or_end(journal: Journal, error: RunError) -> None:
     raise _TryAgain(wait)
 
 
+async def _clean_earlier(run: Run, connection: Connection, worker: Worker) -> None:
+    """
+    End what earlier runs may have left on this machine: a benchmark that we lost sight of would
+    share the device with this one.
+    """
+    async with worker.database.transaction(SERVICE) as session:
+        earlier = await runs.uncleaned(session, run.instance_id, _MOST_CLEANED)
+    for each in earlier:
+        await _clean(each, connection, worker)
+
+
 async def _clean(run: Run, connection: Connection, worker: Worker) -> None:
-    """Leave nothing behind; what fails here the janitor does later, from the database."""
+    """Leave nothing behind; what fails here is done before the instance's next run."""
     try:
         archive = agent_archive.pack()
         await clean(connection, archive, str(run.id), run.epoch, deadlines=worker.deadlines)

@@ -8,7 +8,7 @@ from orchestrator import log
 from orchestrator.database import runs, schedules
 from orchestrator.database.models import Schedule
 from orchestrator.database.session import SERVICE, Database, Session
-from orchestrator.domain.errors import InvalidInput, RunInProgress
+from orchestrator.domain.errors import AlreadyFired, InvalidInput, RunInProgress
 from orchestrator.domain.timetable import Timetable
 
 logger = log.get(__name__)
@@ -41,6 +41,8 @@ async def _fire(session: Session, schedule: Schedule) -> str:
             schedule_id=schedule.id,
             due_at=schedule.next_due_at,
         )
+    except AlreadyFired:
+        return "skipped: it had fired before"
     except RunInProgress:
         logger.info("schedule.skipped", schedule_id=str(schedule.id))
         return "skipped: a run was in progress"

@@ -49,6 +49,7 @@ class Journal:
     log_lines: int = 0
     refusals: list[Refused] = field(default_factory=list)
     interrupted: bool = False
+    begun: float | None = None  # when the launch was answered, in the loop's time
     _measuring_since: tuple[float, float] | None = None
     _result_at: tuple[float, float] | None = None
 
@@ -66,10 +67,11 @@ class Journal:
     @property
     def observation(self) -> Observation:
         """The measured stretch on our clock and on the machine's."""
+        waited = self._result_at[0] - self.begun if self._result_at and self.begun else None
         if self.interrupted or self._measuring_since is None or self._result_at is None:
-            return Observation(None, None)
+            return Observation(None, None, waited, self.interrupted)
         (ours_from, theirs_from), (ours_to, theirs_to) = self._measuring_since, self._result_at
-        return Observation(ours_to - ours_from, theirs_to - theirs_from)
+        return Observation(ours_to - ours_from, theirs_to - theirs_from, waited)
 
     async def enter(self, state: RunState, **facts: Any) -> None:
         """Move the run to `state`, with an event that tells so."""

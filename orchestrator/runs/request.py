@@ -11,6 +11,8 @@ from uuid import UUID, uuid4
 from orchestrator.database import instances, runs
 from orchestrator.database.models import Credential, Instance, Run
 from orchestrator.database.session import Database, Principal
+from orchestrator.domain import gpu_catalogue
+from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.options import Options
 from orchestrator.ssh.keys import KeyPair, generate_key_pair, import_private_key
 from orchestrator.vault import Binding, Vault
@@ -58,10 +60,15 @@ async def request_run(
     requested_by: Requester,
 ) -> Run:
     """
-    A queued run with its job, committed. Raises `NotFound` and `RunInProgress`.
+    A queued run with its job, committed. Raises `NotFound`, `RunInProgress`, and `InvalidInput` for the CPU of
+    an instance that was onboarded with a GPU: such a run could only fail.
     """
     chosen = options.model_dump(exclude_defaults=True)
     async with database.transaction(principal) as session:
+        if options.device == "cpu":
+            instance = await instances.get(session, instance_id)
+            if not gpu_catalogue.is_cpu(instance.gpu_name):
+                raise InvalidInput("device cpu is for instances onboarded with gpu_name CPU.")
         return await runs.request(session, instance_id, requested_by, chosen)
 
 

@@ -8,6 +8,8 @@ from uuid import UUID
 from orchestrator.database import results
 from orchestrator.database.models import Result
 from orchestrator.database.session import LOGIN, Database
+from orchestrator.domain import gpu_catalogue
+from orchestrator.domain.errors import SubmissionIncomplete
 from orchestrator.domain.instance_status import InstanceStatus, after_run
 from orchestrator.domain.options import Options
 from orchestrator.domain.run_states import RunState
@@ -27,12 +29,20 @@ async def submit_result(
     async with database.transaction(LOGIN) as session:
         instance = await results.submission_target(session, instance_id, user_id)
         verdict = _judge(payload, Claim(instance.gpu_name, instance.gpu_count))
-        state = RunState.PASSED if verdict.passed else RunState.FAILED
+        state = verdict.state
         code = verdict.error.code if verdict.error else None
         status = after_run(state, code, InstanceStatus(instance.status, instance.test_status))
         facts = {name: v for name, v in payload["system_telemetry"].items() if v is not None}
         row = _row(payload, verdict)
-        return await results.submit(session, instance_id, row, status, facts)
+        return await results.submit(
+            session,
+            instance_id,
+            user_id,
+            row,
+            status,
+            tested=state is not RunState.INCONCLUSIVE,
+            facts=facts if state is RunState.PASSED else {},
+        )
 
 
 def _judge(payload: dict[str, Any], claim: Claim) -> Verdict:
@@ -51,7 +61,23 @@ def _judge(payload: dict[str, Any], claim: Claim) -> Verdict:
         error_message=printable(error, 500) if error else None,
     )
     origin = Line("origin", None, "submitted by an agent run by hand: not measured by us")
-    return Verdict((origin, *judge(figures, claim).lines))
+    return Verdict((origin, *judge(figures, claim).lines, _completeness(figures, claim)))
+
+
+def _completeness(figures: Figures, claim: Claim) -> Line:
+    """A bare number above zero proves nothing: without these figures no check could have failed."""
+    missing = [
+        name
+        for name, value in (
+            ("throughput", figures.throughput),
+            ("latency_ms", figures.latency_ms),
+            ("gpu_name", figures.gpu_name or gpu_catalogue.is_cpu(claim.gpu_name) or None),
+        )
+        if value is None
+    ]
+    if missing:
+        return Line("complete", False, f"not told: {', '.join(missing)}", SubmissionIncomplete)
+    return Line("complete", True, "throughput, latency and device are told")
 
 
 def _row(payload: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
@@ -66,6 +92,6 @@ def _row(payload: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
         "measured_gpu_name": payload["system_telemetry"]["gpu_name"],
         "measured_gpu_count": payload["system_telemetry"]["gpu_count"],
         "cuda_version": payload["system_telemetry"]["cuda_version"],
-        "verdict": "passed" if verdict.passed else "failed",
+        "verdict": verdict.state,
         "evidence": verdict.evidence,
     }

@@ -321,6 +321,19 @@ async def test_a_submission_during_a_run_changes_no_status(supplier: Supplier) -
     assert after["latest_result"]["source"] == "submitted"
 
 
+@pytest.mark.parametrize("missing", ["latency_ms", "system_telemetry"])
+async def test_a_bare_number_activates_nothing(supplier: Supplier, missing: str) -> None:
+    """A submission that no check could have failed is kept as inconclusive and changes no status."""
+    instance = await supplier.onboard()
+    payload = {"gpu_instance_id": instance["id"], **GUIDE}
+    del payload[missing]
+    headers = {"x-api-key": await supplier.key("submit")}
+    answer = await supplier.api.client.post(SUBMIT, json=payload, headers=headers)
+    assert answer.json()["test_result"]["verdict"] == "inconclusive"
+    after = (await supplier.client.get(f"/v1/instances/{instance['id']}")).json()
+    assert (after["status"], after["test_status"]) == ("pending", "not_started")
+
+
 @pytest.mark.parametrize("path", [ONBOARD, REQUEST, SUBMIT, "/v1/instances"])
 async def test_a_browsers_preflight_is_answered(api: Api, path: str) -> None:
     """supabase-js may ask from another origin with the headers it sends, and reads the answer."""

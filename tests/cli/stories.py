@@ -108,7 +108,7 @@ class Storyteller:
             async with database.transaction(SERVICE) as session:
                 run = await runs.claim(session, run_id, "w1")
             assert run is not None
-            journal = Journal.of(database, run)
+            journal = await Journal.resume(database, run)
             await journal.append(
                 [NewEvent(kind, body, datetime.now(UTC)) for kind, body in told],
                 state=RunState.JUDGING if outcome.measured else RunState.CONNECTING,

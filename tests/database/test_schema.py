@@ -6,11 +6,12 @@ import re
 
 import psycopg
 import pytest
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, select
 
 from orchestrator.database import models
 from orchestrator.database.logins import Logins
 from orchestrator.database.schema import SCHEMA_VERSION, apply_schema, check_schema, schema_sql
+from orchestrator.database.session import SERVICE, Database
 from orchestrator.domain import compute_miles
 from orchestrator.domain.errors import DatabaseUnavailable, SchemaMismatch
 
@@ -130,6 +131,49 @@ def test_every_tenant_table_forces_row_security(logins: Logins) -> None:
             " AND c.relname <> 'harborx_schema' AND NOT (c.relrowsecurity AND c.relforcerowsecurity)"
         ).fetchall()
     assert weak == []
+
+
+@pytest.mark.usefixtures("template")  # the roles are there, as on a Supabase server
+def test_a_generous_server_gives_tenants_no_more(empty_database: Logins) -> None:
+    """Where new objects are granted to anon and authenticated by default, as on Supabase, ours are not."""
+    with psycopg.connect(empty_database.owner) as connection:
+        for kind in ("TABLES", "FUNCTIONS", "SEQUENCES"):
+            connection.execute(
+                f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON {kind}"
+                " TO anon, authenticated".encode()
+            )
+    apply_schema(empty_database)
+    with psycopg.connect(empty_database.owner) as connection:
+        tables = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " AND relkind IN ('r', 'S') AND (has_any_column_privilege('anon', oid, 'SELECT')"
+            " OR has_table_privilege('anon', oid, 'SELECT, INSERT, UPDATE, DELETE'))"
+        ).fetchall()
+        secrets = connection.execute(
+            "SELECT has_column_privilege('authenticated', 'gpu_credentials', 'ciphertext', 'SELECT')"
+            " OR has_column_privilege('authenticated', 'gpu_instances', 'status', 'UPDATE')"
+            " OR has_table_privilege('authenticated', 'gpu_test_results', 'INSERT')"
+        ).fetchone()
+        doors = connection.execute(
+            "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+            " AND (prosecdef OR proname = 'settle_instance')"
+            " AND (has_function_privilege('anon', oid, 'EXECUTE')"
+            " OR has_function_privilege('authenticated', oid, 'EXECUTE'))"
+        ).fetchall()
+    assert tables == []
+    assert secrets == (False,)
+    assert doors == [("request_run",)]
+
+
+async def test_an_exhausted_pool_is_a_database_that_is_away(logins: Logins) -> None:
+    """Waiting too long for a connection is DatabaseUnavailable, which workers wait out, like a server that is gone."""
+    database = Database(logins.worker, pool_size=1, pool_timeout=0.05)
+    async with database.transaction(SERVICE) as session:
+        await session.exec(select(1))  # type: ignore[call-overload]
+        with pytest.raises(DatabaseUnavailable):
+            async with database.transaction(SERVICE) as second:
+                await second.exec(select(1))  # type: ignore[call-overload]
+    await database.close()
 
 
 def _family(name: str) -> str:

@@ -220,7 +220,7 @@ def test_a_run_is_requested_for_an_own_instance_only(api: Connection) -> None:
         "INSERT INTO api_keys (name, public_id, secret_hash, role) VALUES ('n', 'p', sha256('x'), 'service_role')",
         "UPDATE profiles SET email = 'x'",
         "SELECT settle_instance(gen_random_uuid(), 'active', 'completed', true, '{}')",
-        "SELECT apply_submission(gen_random_uuid(), '{}', 'active', 'completed', '{}')",
+        "SELECT apply_submission(gen_random_uuid(), NULL, '{}', 'active', 'completed', true, '{}')",
         "SELECT submission_target(gen_random_uuid(), NULL)",
         "SELECT account_for_sign_in('x')",
         "SELECT use_api_key('x')",

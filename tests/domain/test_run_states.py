@@ -50,9 +50,12 @@ def test_what_an_end_means_for_the_instance(before: tuple[str, str]) -> None:
     assert after_run(RunState.CANCELLED, None, was) == was
 
 
-def _waits(error: RunError, launched: bool) -> list[float | None]:
+LATER = NOW + timedelta(hours=1)
+
+
+def _waits(error: RunError, seek_until: datetime | None) -> list[float | None]:
     decisions = [
-        after_error(error, attempt=attempt, now=NOW, launched=launched)
+        after_error(error, attempt=attempt, now=NOW, seek_until=seek_until)
         for attempt in range(1, MAX_ATTEMPTS + 1)
     ]
     return [
@@ -62,18 +65,19 @@ def _waits(error: RunError, launched: bool) -> list[float | None]:
 
 
 def test_a_lost_connection_is_sought_again_ever_later() -> None:
-    """Waits double, and the last attempt ends the run."""
-    assert _waits(ConnectionLost(), launched=True) == [2, 4, 8, 16, 32, None]
-    assert _waits(PushFailed(), launched=False) == [2, 4, 8, 16, 32, None]
+    """Waits double; before the launch the last attempt ends the run."""
+    assert _waits(PushFailed(), None) == [2, 4, 8, 16, 32, None]
+    assert _waits(ConnectionLost(), LATER) == [2, 4, 8, 16, 32, 60]
 
 
 def test_an_unreachable_machine_is_sought_again_only_while_it_works() -> None:
-    """Who asked for a test of a dead address hears so at once; a running benchmark is looked for."""
-    assert _waits(HostUnreachable(), launched=False) == [None] * MAX_ATTEMPTS
-    assert _waits(HostUnreachable(), launched=True)[0] == 2
+    """Who asked for a test of a dead address hears so at once; a running benchmark is looked for to its end."""
+    assert _waits(HostUnreachable(), None) == [None] * MAX_ATTEMPTS
+    assert _waits(HostUnreachable(), LATER) == [2, 4, 8, 16, 32, 60]
+    assert _waits(HostUnreachable(), NOW) == [None] * MAX_ATTEMPTS
 
 
 def test_what_another_try_can_not_mend_ends() -> None:
     """A refused login or a crash is never tried again."""
     for error in (LoginRefused(), AgentCrashed(), RunError()):
-        assert after_error(error, attempt=1, now=NOW, launched=True) == End()
+        assert after_error(error, attempt=1, now=NOW, seek_until=LATER) == End()

@@ -24,7 +24,7 @@ GOOD = Figures(
     parameters=25_557_032,
 )
 CLAIM = Claim("NVIDIA H100", 1)
-SEEN = Observation(ours=0.52, machines=0.51)
+SEEN = Observation(ours=0.52, machines=0.51, waited=60.0)
 
 
 def verdict(
@@ -47,7 +47,7 @@ def test_a_good_result_passes_every_check() -> None:
         (check, True)
         for check in (
             *("GPU model", "GPU count", "as requested", "all images", "throughput", "latency"),
-            *("model", "physics", "clock"),
+            *("model", "physics", "time to measure", "clock"),
         )
     ]
     assert all(each["text"] for each in found.evidence)
@@ -73,6 +73,17 @@ def test_a_good_result_passes_every_check() -> None:
         ),
         ({"observation": Observation(ours=60.0, machines=0.51)}, "clock", "clock_disagrees"),
         ({"observation": Observation(ours=60.0, machines=60.0)}, "clock", "clock_disagrees"),
+        ({"observation": Observation(None, None, waited=0.9)}, "clock", "clock_disagrees"),
+        (
+            {
+                "observation": Observation(0.0, 0.0, waited=0.01),
+                "measured_seconds": 1.0,
+                "throughput": 1024.0,
+                "latency_ms": 31.25,
+            },
+            "time to measure",
+            "clock_disagrees",
+        ),
     ],
 )
 def test_each_check_fails_alone(changes: dict[str, Any], check: str, code: str) -> None:
@@ -130,7 +141,7 @@ def test_a_submission_with_few_fields_is_judged_by_what_it_says() -> None:
 
 def test_an_interrupted_observation_is_not_told() -> None:
     """Where the line broke, our clock proves nothing either way; small delays are the network's."""
-    assert verdict(observation=Observation(None, None)).passed
+    assert verdict(observation=Observation(None, None, interrupted=True)).passed
     assert verdict(observation=Observation(ours=3.4, machines=0.5)).passed
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from tests.machines import SCRIPTS, Exec
 
+MEASURED: Final = 0.03  # seconds: these machines answer at once, and an H100 could be as fast
 Play = Callable[["Benchmark"], Awaitable[None]]
 
 
@@ -31,7 +32,7 @@ class Benchmark:
         await self.event("started", agent="0", python="3.11", platform="scripted")
 
     async def result(self, **changes: Any) -> None:
-        """A result that fits the spec's options and an H100, unless changed."""
+        """Progress and a result that fit the spec's options, an H100 and our clock, unless changed."""
         options = self.spec["options"]
         batch, steps = options["batch_size"], -(-1000 // options["batch_size"])
         images = batch * steps
@@ -39,14 +40,14 @@ class Benchmark:
             "batch_size": batch,
             "num_epochs": options["num_epochs"],
             "image_size": options["image_size"],
-            "throughput_samples_per_sec": images / 10.0,
-            "throughput_images_per_sec": images / 10.0,
-            "latency_ms": 10_000 / steps,
+            "throughput_samples_per_sec": images / MEASURED,
+            "throughput_images_per_sec": images / MEASURED,
+            "latency_ms": 1000 * MEASURED / steps,
             "loss": 6.5,
             "test_duration_seconds": 12.0,
             "images": images,
             "steps": steps,
-            "measured_seconds": 10.0,
+            "measured_seconds": MEASURED,
             "device": "cuda",
             "gpu_name": "NVIDIA H100 80GB HBM3",
             "gpu_count": 1,
@@ -56,6 +57,8 @@ class Benchmark:
             "torch_version": "2.13.0",
             "system_telemetry": {"ram_gb": 256.0, "cpu_count": 64, "cuda_version": "13.0"},
         }
+        if self.seq == 1:
+            await self.event("progress", phase="measure", done=batch, total=images)
         await self.event("result", **{**good, **changes})
 
     def end(self, **changes: Any) -> None:
@@ -140,9 +143,17 @@ async def _too_fast(machine: Benchmark) -> None:
     machine.end()
 
 
+async def _no_progress(machine: Benchmark) -> None:
+    await machine.started()
+    machine.seq = 1
+    await machine.event("warning", code="none", message="a result out of nothing")
+    await machine.result()
+    machine.end()
+
+
 async def _another_gpu(machine: Benchmark) -> None:
     await machine.started()
-    await machine.result(gpu_name="Tesla T4", throughput_samples_per_sec=102.4)
+    await machine.result(gpu_name="NVIDIA A100-SXM4-80GB")
     machine.end()
 
 
@@ -160,7 +171,19 @@ async def _says_it_once(machine: Benchmark) -> None:
         machine.end()
 
 
+async def _torn_then_good(machine: Benchmark) -> None:
+    """The first follower is killed in the middle of a line; the second tells everything from there."""
+    if machine.spec["epoch"] == 1:
+        await machine.started()
+        await machine.say(b'{"v": 1, "nonce": "' + machine.spec["nonce"].encode() + b'", "se')
+        return
+    machine.seq = 1
+    await machine.result()
+    machine.end()
+
+
 GOOD = scripted("good", _good)
+TORN_THEN_GOOD = scripted("torn_then_good", _torn_then_good)
 SAYS_IT_ONCE = scripted("says_it_once", _says_it_once)
 
 # Script -> how the run ends, and what its instance is afterwards (claimed: one NVIDIA H100).
@@ -175,5 +198,7 @@ MISBEHAVIOUR = {
     scripted("two_results", _two_results): ("failed", "output_refused", "failed"),
     scripted("not_finite", _not_finite): ("failed", "output_refused", "failed"),
     scripted("too_fast", _too_fast): ("failed", "result_implausible", "failed"),
+    scripted("no_progress", _no_progress): ("inconclusive", "clock_disagrees", "pending"),
+    "refused": ("inconclusive", "launch_failed", "pending"),
     scripted("another_gpu", _another_gpu): ("failed", "gpu_mismatch", "failed"),
 }

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sqlalchemy import text
 
 from orchestrator.database.models import RunEvent
+from orchestrator.database.session import SERVICE
+from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.options import Options
 from orchestrator.runs import execute
 from orchestrator.ssh.keys import generate_key_pair
 from tests.machines import SshdMachine, scripted_machine
 from tests.runs.conftest import SMALL, Marketplace, left_behind
-from tests.runs.machines import GOOD, MISBEHAVIOUR, SAYS_IT_ONCE
+from tests.runs.machines import GOOD, MEASURED, MISBEHAVIOUR, SAYS_IT_ONCE, TORN_THEN_GOOD
 
 
 async def test_a_machine_is_tested_from_request_to_result(
@@ -133,7 +136,7 @@ async def test_a_measured_h100_scores_its_miles(marketplace: Marketplace) -> Non
     assert (run.state, run.error_message) == ("passed", None)
     result = await marketplace.result(run.id)
     assert result is not None
-    assert result.compute_miles_per_hour == pytest.approx(102.4 * 1.5 * 3600)
+    assert result.compute_miles_per_hour == pytest.approx(1024 / MEASURED * 1.5 * 3600)
     after = await marketplace.instance(instance.id)
     assert after.ram_gb == 256.0
 
@@ -180,6 +183,35 @@ async def test_a_result_that_was_stored_is_judged_by_the_next_worker(
     ended = await marketplace.run(run.id)
     assert (ended.state, ended.error_message, ended.epoch) == ("passed", None, 2)
     assert await marketplace.result(run.id) is not None
+
+
+async def test_a_torn_line_is_read_whole_by_the_next_follower(marketplace: Marketplace) -> None:
+    """A follower that vanishes within a line leaves no evidence against the machine."""
+    async with scripted_machine(TORN_THEN_GOOD) as machine:
+        instance = await marketplace.onboard(machine.target(), "NVIDIA H100")
+        run = await marketplace.execute(instance, Options())
+    assert (run.error_code, run.epoch) == (None, 2)
+    assert not [event for event in await marketplace.events(run.id) if event.type == "refused"]
+
+
+async def test_a_run_is_not_tried_for_ever(marketplace: Marketplace) -> None:
+    """After two hundred claims, however they came about, a run ends and its instance is free again."""
+    async with scripted_machine(GOOD) as machine:
+        instance = await marketplace.onboard(machine.target(), "NVIDIA H100")
+        run = await marketplace.request(instance, Options())
+        async with marketplace.databases.worker.transaction(SERVICE) as session:
+            await session.exec(text("UPDATE gpu_test_runs SET attempt = 200"))  # type: ignore[call-overload]
+        await execute.execute_run(run.id, marketplace.worker)
+    ended = await marketplace.run(run.id)
+    assert (ended.state, ended.error_code) == ("inconclusive", "internal_error")
+
+
+async def test_the_cpu_of_a_gpu_instance_is_not_tested(marketplace: Marketplace) -> None:
+    """Asking for the CPU of a machine that claims a GPU is refused, since it could only fail."""
+    async with scripted_machine(GOOD) as machine:
+        instance = await marketplace.onboard(machine.target(), "NVIDIA H100")
+        with pytest.raises(InvalidInput):
+            await marketplace.request(instance, Options(device="cpu"))
 
 
 def _die(*_: object) -> None:
