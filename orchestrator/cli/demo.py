@@ -58,13 +58,13 @@ def demo_flags(state: Path) -> dict[str, Any]:
 async def _demo(call: Call, state: Path, once: bool) -> int:
     """Stopped by a signal it ends well: serving until then is its job."""
     from orchestrator import log
-    from orchestrator.cli import house
+    from orchestrator.cli.signals import stop_signals
 
     configuration = call.configuration(demo_flags(state))
     chosen = configuration.settings.log.level
     quiet = configuration.origins["log.level"] == "default"
     log.configure("warning" if quiet else chosen, configuration.settings.log.format)
-    with house.stop_signals() as stop:
+    with stop_signals() as stop:
         stopped = asyncio.create_task(stop.wait())
         showing = asyncio.create_task(_show(call, state, once))
         await asyncio.wait({stopped, showing}, return_when=asyncio.FIRST_COMPLETED)

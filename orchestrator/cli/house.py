@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -76,28 +75,6 @@ async def running_worker(settings: Settings, logins: Logins, name: str) -> Async
         stop.set()
         await _end(working)
         await database.close()
-
-
-@contextmanager
-def stop_signals() -> Iterator[asyncio.Event]:
-    """Set by the first SIGINT or SIGTERM; a second one ends the process as it would any other."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    handled = (signal.SIGINT, signal.SIGTERM)
-
-    def release() -> None:
-        for each in handled:
-            loop.remove_signal_handler(each)
-
-    def stopping() -> None:
-        stop.set()
-        release()
-
-    for each in handled:
-        loop.add_signal_handler(each, stopping)
-    try:
-        yield stop
-    finally:
-        release()
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

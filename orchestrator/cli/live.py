@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from orchestrator.cli.exit_codes import status_of_run
 from orchestrator.cli.output import put_json, say
 from orchestrator.cli.report import put_outcome
 from orchestrator.cli.screen import screen_for
+from orchestrator.cli.signals import stop_signals
 from orchestrator.database import events, instances, results, runs, workers
 from orchestrator.database.models import Run, RunEvent
 from orchestrator.database.session import SERVICE, Database, Principal
@@ -20,6 +20,8 @@ from orchestrator.domain.errors import DatabaseUnavailable
 
 POLL_SECONDS: Final = 0.25
 PATIENCE: Final = 80  # polls that may fail in a row
+LEAVE_SECONDS: Final = 3.0
+INTERRUPTED: Final = 130  # as shells have it for SIGINT
 _AT_A_TIME: Final = 500
 
 
@@ -74,14 +76,33 @@ async def show_to_the_end(
     return status_of_run(run.state, run.error_code)
 
 
-@contextmanager
-def interruptible(run_id: UUID) -> Iterator[None]:
-    """Ctrl-C in this block ends the watching only, and says how to watch again."""
-    try:
-        yield
-    except asyncio.CancelledError:
-        say(f"The run goes on. Watch it again with: harborx watch {run_id}")
-        raise
+async def watch(
+    database: Database,
+    workers_login: Database,
+    principal: Principal,
+    run_id: UUID,
+    *,
+    as_json: bool,
+) -> int:
+    """
+    Say if nobody is there to work, then `show_to_the_end`; Ctrl-C ends the watching only, with 130.
+    """
+
+    async def show() -> int:
+        await say_if_no_worker(workers_login)
+        return await show_to_the_end(database, principal, run_id, as_json=as_json)
+
+    with stop_signals() as stop:
+        stopped = asyncio.create_task(stop.wait())
+        shown = asyncio.create_task(show())
+        await asyncio.wait({stopped, shown}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if shown.done():
+            return shown.result()
+        shown.cancel()
+        await asyncio.wait({shown}, timeout=LEAVE_SECONDS)
+    say(f"The run goes on. Watch it again with: harborx watch {run_id}")
+    return INTERRUPTED
 
 
 async def say_if_no_worker(database: Database) -> None:

@@ -58,11 +58,12 @@ async def _serve(call: Call, flags: dict[str, Any], *, with_worker: bool) -> Non
     from orchestrator.cli import house
     from orchestrator.cli.desk import ready_database
     from orchestrator.cli.output import put_json, say
+    from orchestrator.cli.signals import stop_signals
 
     settings = call.settings(flags)
     log.configure(settings.log.level, settings.log.format)
     listening = house.bound_socket(settings.server.host, settings.server.port)
-    with listening, ready_database(settings) as logins, house.stop_signals() as stop:
+    with listening, ready_database(settings) as logins, stop_signals() as stop:
         async with AsyncExitStack() as stack:
             address = await stack.enter_async_context(
                 house.running_api(settings, logins, listening)
@@ -82,11 +83,12 @@ async def _work(call: Call, flags: dict[str, Any], name: str | None) -> None:
     from orchestrator.cli import house
     from orchestrator.cli.desk import ready_database
     from orchestrator.cli.output import say
+    from orchestrator.cli.signals import stop_signals
 
     settings = call.settings(flags)
     log.configure(settings.log.level, settings.log.format)
     chosen = name or house.worker_name()
-    with ready_database(settings, "worker") as logins, house.stop_signals() as stop:
+    with ready_database(settings, "worker") as logins, stop_signals() as stop:
         async with house.running_worker(settings, logins, chosen):
             say(f"Worker {chosen} is ready (Ctrl-C stops it).")
             await stop.wait()

@@ -88,17 +88,16 @@ def parsed_run_id(text: str) -> UUID:
 async def _test(call: Call, name: str, options: Options, no_wait: bool) -> int:
     from orchestrator.api.shapes import RunShape
     from orchestrator.cli.desk import open_desk
-    from orchestrator.cli.live import interruptible, say_if_no_worker, show_to_the_end
+    from orchestrator.cli.live import say_if_no_worker, watch
     from orchestrator.cli.output import put, put_json, say
     from orchestrator.database import runs
 
     async with open_desk(call) as desk:
         principal = await desk.supplier(call.user)
         run_id = await _requested(desk, principal, name, options)
-        with interruptible(run_id):
-            await say_if_no_worker(desk.worker)
-            if not no_wait:
-                return await show_to_the_end(desk.api, principal, run_id, as_json=call.json)
+        if not no_wait:
+            return await watch(desk.api, desk.worker, principal, run_id, as_json=call.json)
+        await say_if_no_worker(desk.worker)
         async with desk.api.transaction(principal) as session:
             run = await runs.get(session, run_id)
     if call.json:
@@ -131,7 +130,7 @@ async def _requested(desk: Desk, principal: Principal, name: str, options: Optio
 
 async def _watch(call: Call, text: str) -> int:
     from orchestrator.cli.desk import open_desk
-    from orchestrator.cli.live import interruptible, say_if_no_worker, show_to_the_end
+    from orchestrator.cli.live import show_to_the_end, watch
     from orchestrator.database import runs
 
     run_id = parsed_run_id(text)
@@ -139,7 +138,6 @@ async def _watch(call: Call, text: str) -> int:
         principal = await desk.supplier(call.user)
         async with desk.api.transaction(principal) as session:
             run = await runs.get(session, run_id)
-        with interruptible(run_id):
-            if run.finished_at is None:
-                await say_if_no_worker(desk.worker)
+        if run.finished_at is not None:
             return await show_to_the_end(desk.api, principal, run_id, as_json=call.json)
+        return await watch(desk.api, desk.worker, principal, run_id, as_json=call.json)

@@ -33,8 +33,8 @@ ALL = SAID + b"gone\n"
 
 PYTHONS = [
     sys.executable,
-    *sorted(map(str, Path("/root/.pyenv/versions").glob("3.[89].*/bin/python"))),
-    *sorted(map(str, Path("/root/.pyenv/versions").glob("3.1[0-9].*/bin/python"))),
+    *sorted(map(str, (Path.home() / ".pyenv" / "versions").glob("3.[89].*/bin/python"))),
+    *sorted(map(str, (Path.home() / ".pyenv" / "versions").glob("3.1[0-9].*/bin/python"))),
 ]
 
 

@@ -12,7 +12,7 @@ import pytest
 import remote_agent
 
 SOURCES = sorted(Path(remote_agent.__file__).parent.glob("*.py"))
-OLDEST = sorted(Path("/root/.pyenv/versions").glob("3.8.*/bin/python"))
+OLDEST = sorted((Path.home() / ".pyenv" / "versions").glob("3.8.*/bin/python"))
 
 
 def test_every_file_is_python_3_8() -> None:
