@@ -30,11 +30,12 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'harborx_api') THEN
         CREATE ROLE harborx_api LOGIN NOINHERIT NOBYPASSRLS NOCREATEROLE NOCREATEDB;
         ALTER ROLE harborx_api SET statement_timeout = '10s';
-        ALTER ROLE harborx_api SET idle_in_transaction_session_timeout = '30s';
+        ALTER ROLE harborx_api SET idle_in_transaction_session_timeout = '10s';
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'harborx_worker') THEN
         CREATE ROLE harborx_worker LOGIN INHERIT NOBYPASSRLS NOCREATEROLE NOCREATEDB;
-        ALTER ROLE harborx_worker SET idle_in_transaction_session_timeout = '60s';
+        -- A worker that is frozen in the middle of a transaction must not hold its rows for long.
+        ALTER ROLE harborx_worker SET idle_in_transaction_session_timeout = '5s';
     END IF;
     IF NOT pg_has_role('harborx_api', 'authenticated', 'MEMBER') THEN
         GRANT anon, authenticated TO harborx_api;
@@ -244,12 +245,13 @@ CREATE TABLE gpu_test_schedules (
     cron            text CHECK (length(cron) <= 200),
     timezone        text NOT NULL DEFAULT 'UTC' CHECK (length(timezone) <= 64),
     jitter_seconds  integer NOT NULL DEFAULT 0 CHECK (jitter_seconds BETWEEN 0 AND 86400),
+    misfire         text NOT NULL DEFAULT 'run_once' CHECK (misfire IN ('run_once', 'skip')),
     enabled         boolean NOT NULL DEFAULT true,
     options         jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(options) < 8192),
     next_due_at     timestamptz NOT NULL,  -- the nominal time: with the id it names one firing
     next_fire_at    timestamptz NOT NULL,  -- the nominal time plus its jitter
     last_due_at     timestamptz,
-    last_outcome    text,                  -- 'fired', or why that due time was skipped
+    last_outcome    text,                  -- as in gpu_test_firings
     created_at      timestamptz NOT NULL DEFAULT now(),
     updated_at      timestamptz NOT NULL DEFAULT now(),
     CHECK (num_nonnulls(every_hours, cron) = 1),
@@ -258,6 +260,21 @@ CREATE TABLE gpu_test_schedules (
     FOREIGN KEY (user_id, instance_id) REFERENCES gpu_instances (user_id, id) ON DELETE CASCADE
 );
 CREATE INDEX gpu_test_schedules_due ON gpu_test_schedules (next_fire_at) WHERE enabled;
+
+-- What became of every due time: a time that had no run has a row that says why.
+CREATE TABLE gpu_test_firings (
+    schedule_id  uuid NOT NULL,
+    due_at       timestamptz NOT NULL,  -- of the first one, where several were missed
+    user_id      uuid NOT NULL,
+    outcome      text NOT NULL CHECK (outcome IN ('fired', 'in_progress', 'missed', 'unreadable')),
+    run_id       uuid,
+    times        integer NOT NULL DEFAULT 1 CHECK (times > 0),  -- due times that this row stands for
+    last_due_at  timestamptz NOT NULL,
+    at           timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (schedule_id, due_at),
+    CHECK ((outcome = 'fired') = (run_id IS NOT NULL)),
+    FOREIGN KEY (user_id, schedule_id) REFERENCES gpu_test_schedules (user_id, id) ON DELETE CASCADE
+);
 
 -- queued -> connecting -> preparing -> running -> judging -> passed | failed | inconclusive | cancelled
 CREATE TABLE gpu_test_runs (
@@ -271,7 +288,8 @@ CREATE TABLE gpu_test_runs (
                           'passed', 'failed', 'inconclusive', 'cancelled')),
     nonce                text NOT NULL DEFAULT replace(gen_random_uuid()::text, '-', ''),
     epoch                integer NOT NULL DEFAULT 0,  -- raised by each claim; every later write carries it
-    attempt              integer NOT NULL DEFAULT 0,
+    attempt              integer NOT NULL DEFAULT 0,  -- claims, however they came about
+    retries              integer NOT NULL DEFAULT 0,  -- errors after which it was tried again
     worker               text,
     remote_offset        bigint NOT NULL DEFAULT 0 CHECK (remote_offset >= 0),  -- bytes of events.ndjson stored
     next_agent_seq       integer NOT NULL DEFAULT 0,  -- the agent's next event number
@@ -284,13 +302,19 @@ CREATE TABLE gpu_test_runs (
     schedule_id          uuid,
     due_at               timestamptz,
     created_at           timestamptz NOT NULL DEFAULT now(),
+    not_before           timestamptz,  -- postponed until then: its GPU was busy
     claimed_at           timestamptz,
+    launched_at          timestamptz,  -- set before the launch is sent: from then on the machine may hold something of it
     started_at           timestamptz,  -- the agent's first event
+    cancel_requested_at  timestamptz,
     finished_at          timestamptz,
     cleaned_at           timestamptz,  -- the run's folder is gone from the instance
+    clean_due_at         timestamptz,  -- the janitor looks then; null once it is clean or was given up
+    clean_attempts       integer NOT NULL DEFAULT 0,
     CHECK (schedule_id IS NULL OR due_at IS NOT NULL),
     CHECK ((finished_at IS NULL) = (state IN ('queued', 'connecting', 'preparing', 'running', 'judging'))),
-    CHECK (state NOT IN ('failed', 'inconclusive') OR error_code IS NOT NULL),
+    CHECK (state NOT IN ('failed', 'inconclusive', 'cancelled') OR error_code IS NOT NULL),
+    CHECK (state <> 'queued' OR launched_at IS NULL),
     UNIQUE (user_id, id),
     UNIQUE (schedule_id, due_at),
     FOREIGN KEY (user_id, instance_id) REFERENCES gpu_instances (user_id, id) ON DELETE CASCADE,
@@ -300,6 +324,7 @@ CREATE TABLE gpu_test_runs (
 CREATE UNIQUE INDEX gpu_test_runs_one_unfinished ON gpu_test_runs (instance_id) WHERE finished_at IS NULL;
 CREATE INDEX gpu_test_runs_listing ON gpu_test_runs (user_id, created_at DESC, id DESC);
 CREATE INDEX gpu_test_runs_instance ON gpu_test_runs (instance_id, created_at DESC);
+CREATE INDEX gpu_test_runs_to_clean ON gpu_test_runs (clean_due_at) WHERE clean_due_at IS NOT NULL;
 
 CREATE TABLE gpu_test_events (
     run_id   uuid NOT NULL,
@@ -371,6 +396,19 @@ CREATE TABLE gpu_test_results (
 CREATE INDEX gpu_test_results_instance ON gpu_test_results (gpu_instance_id, created_at DESC, id DESC);
 CREATE INDEX gpu_test_results_listing ON gpu_test_results (user_id, created_at DESC, id DESC);
 
+-- A POST that is sent again with its Idempotency-Key is answered, not carried out, again. The row is written in the
+-- transaction of what it stands for; a second request with the key waits at the primary key until that is decided.
+CREATE TABLE idempotency_keys (
+    user_id      uuid NOT NULL DEFAULT auth.uid() REFERENCES profiles (id) ON DELETE CASCADE,
+    key          text NOT NULL CHECK (length(key) BETWEEN 1 AND 200),
+    fingerprint  bytea NOT NULL CHECK (length(fingerprint) = 32),  -- SHA-256 of the operation and its body
+    answer       jsonb NOT NULL CHECK (pg_column_size(answer) < 65536),
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    expires_at   timestamptz NOT NULL DEFAULT now() + interval '24 hours',
+    PRIMARY KEY (user_id, key)
+);
+CREATE INDEX idempotency_keys_expired ON idempotency_keys (expires_at);
+
 -- ---------------------------------------------------------------------------------------------------
 -- Rules on change
 -- ---------------------------------------------------------------------------------------------------
@@ -440,6 +478,40 @@ BEGIN
         'runs', 'execute_run', 0, instance.id::text, NULL, jsonb_build_object('run_id', run.id), NULL
     )::procrastinate_job_to_defer_v1]);
     RETURN run;
+END
+$$;
+
+-- Cancel a run. One that no worker has begun ends here and now; for any other the wish is noted, and the worker
+-- that owns it ends it on the machine first. A run that is finished stays as it is.
+-- Raises no_data_found for an unknown run.
+CREATE FUNCTION cancel_run(p_run_id uuid, p_error_code text, p_error_message text) RETURNS SETOF gpu_test_runs
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    run gpu_test_runs;
+BEGIN
+    SELECT * INTO run FROM gpu_test_runs
+    WHERE id = p_run_id
+      AND CASE WHEN auth.uid() IS NULL THEN pg_has_role(session_user, 'service_role', 'MEMBER')
+               ELSE user_id = auth.uid() END
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such run' USING ERRCODE = 'no_data_found';
+    END IF;
+    IF run.state = 'queued' THEN
+        UPDATE gpu_test_runs SET state = 'cancelled', error_code = p_error_code, error_message = p_error_message,
+               cancel_requested_at = now(), finished_at = now(), epoch = epoch + 1, last_seq = last_seq + 1
+        WHERE id = run.id RETURNING * INTO run;
+        INSERT INTO gpu_test_events (run_id, seq, user_id, type, body)
+        VALUES (run.id, run.last_seq, run.user_id, 'ended', jsonb_build_object(
+            'state', 'cancelled', 'code', p_error_code, 'message', p_error_message));
+        PERFORM settle_instance(run.instance_id, run.instance_status, run.instance_test_status, false, '{}');
+        -- A job that waits would keep the instance's next one waiting.
+        DELETE FROM procrastinate_jobs
+        WHERE lock = run.instance_id::text AND status = 'todo' AND args ->> 'run_id' = run.id::text;
+    ELSIF run.finished_at IS NULL AND run.cancel_requested_at IS NULL THEN
+        UPDATE gpu_test_runs SET cancel_requested_at = now() WHERE id = run.id RETURNING * INTO run;
+    END IF;
+    RETURN NEXT run;
 END
 $$;
 
@@ -543,7 +615,8 @@ DECLARE
 BEGIN
     GRANT CREATE ON SCHEMA public TO service_role;  -- only while it becomes the owner of its doors
     FOREACH door IN ARRAY ARRAY[
-        'request_run(uuid, text, jsonb, uuid, timestamptz)', 'submission_target(uuid, uuid)',
+        'request_run(uuid, text, jsonb, uuid, timestamptz)', 'cancel_run(uuid, text, text)',
+        'submission_target(uuid, uuid)',
         'apply_submission(uuid, uuid, jsonb, text, text, boolean, jsonb)', 'sign_up(text, text)', 'account_for_sign_in(text)',
         'ensure_profile(uuid, text)', 'use_api_key(text)', 'run_heads(uuid[])'
     ] LOOP
@@ -555,6 +628,7 @@ BEGIN
 END
 $doors$;
 GRANT EXECUTE ON FUNCTION request_run(uuid, text, jsonb, uuid, timestamptz) TO authenticated;
+GRANT EXECUTE ON FUNCTION cancel_run(uuid, text, text) TO authenticated;
 REVOKE ALL ON FUNCTION settle_instance(uuid, text, text, boolean, jsonb) FROM PUBLIC, anon, authenticated;
 GRANT EXECUTE ON FUNCTION settle_instance(uuid, text, text, boolean, jsonb) TO service_role;
 
@@ -571,7 +645,7 @@ BEGIN
         SELECT c.relname, c.relkind FROM pg_class c
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'S')
           AND (c.relname LIKE 'procrastinate%' OR c.relname LIKE 'gpu\_%' OR c.relname IN (
-               'profiles', 'accounts', 'api_keys', 'supplier_profiles', 'performance_metrics'))
+               'profiles', 'accounts', 'api_keys', 'supplier_profiles', 'performance_metrics', 'idempotency_keys'))
     LOOP
         EXECUTE format('REVOKE ALL ON %s %I FROM PUBLIC, anon, authenticated',
                        CASE ours.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, ours.relname);
@@ -583,7 +657,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO service_r
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO service_role;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO service_role;
 
-GRANT SELECT ON profiles, gpu_instances, gpu_test_runs, gpu_test_events, gpu_test_results TO authenticated;
+GRANT SELECT ON profiles, gpu_instances, gpu_test_runs, gpu_test_events, gpu_test_results, gpu_test_firings
+    TO authenticated;
+GRANT SELECT, INSERT, UPDATE (answer) ON idempotency_keys TO authenticated;
 GRANT SELECT, INSERT, UPDATE ON supplier_profiles TO authenticated;
 GRANT SELECT, INSERT, UPDATE, DELETE ON gpu_inventory, gpu_test_schedules TO authenticated;
 GRANT SELECT, INSERT ON performance_metrics TO authenticated;
@@ -609,7 +685,8 @@ DECLARE
 BEGIN
     FOREACH tenant_table IN ARRAY ARRAY[
         'profiles', 'accounts', 'api_keys', 'supplier_profiles', 'gpu_inventory', 'gpu_instances', 'gpu_credentials',
-        'performance_metrics', 'gpu_test_schedules', 'gpu_test_runs', 'gpu_test_events', 'gpu_test_results'
+        'performance_metrics', 'gpu_test_schedules', 'gpu_test_firings', 'gpu_test_runs', 'gpu_test_events',
+        'gpu_test_results', 'idempotency_keys'
     ] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tenant_table);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', tenant_table);
@@ -632,6 +709,6 @@ CREATE TABLE harborx_schema (
     version     integer NOT NULL,
     applied_at  timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO harborx_schema (version) VALUES (1);
+INSERT INTO harborx_schema (version) VALUES (2);
 REVOKE ALL ON harborx_schema FROM PUBLIC, anon, authenticated;
 GRANT SELECT ON harborx_schema TO harborx_api, service_role;

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.api.auth import Authenticator, Reader, Tester
+from orchestrator.api.problems import answers
 from orchestrator.api.shapes import Line
 from orchestrator.api.surface import Given
 from orchestrator.database import accounts
@@ -72,7 +73,7 @@ class KeyShape(BaseModel):
     created_at: datetime
 
 
-@router.post("/auth/sign-up", operation_id="signUp", status_code=201)
+@router.post("/auth/sign-up", operation_id="signUp", status_code=201, responses=answers(409))
 async def post_sign_up(body: Login, given: Given, request: Request) -> SessionShape:
     """Make an account; the answer is a session."""
     if not given.settings.auth.sign_up:
@@ -96,7 +97,7 @@ async def get_profile(caller: Reader, given: Given) -> ProfileShape:
 
 @router.post("/api-keys", operation_id="createApiKey", status_code=201)
 async def post_api_key(body: NewKey, caller: Tester, given: Given) -> CreatedKey:
-    """Make an API key; it is shown once."""
+    """Make an API key. It is shown once, so no Idempotency-Key is heeded: a repeat makes another key."""
     expires_at = None
     if body.expires_in_days is not None:
         expires_at = datetime.now(UTC) + timedelta(days=body.expires_in_days)

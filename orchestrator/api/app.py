@@ -11,7 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from orchestrator.api import accounts, functions, instances, problems, runs
 from orchestrator.api.auth import Authenticator
-from orchestrator.api.problems import Problem
+from orchestrator.api.idempotency import REPLAYED
 from orchestrator.api.stream import RunWatch
 from orchestrator.api.surface import Given, Surface
 from orchestrator.database.session import NOBODY
@@ -19,11 +19,6 @@ from orchestrator.database.session import NOBODY
 __all__ = ["Surface", "create_app"]
 
 _LARGEST_BODY = 1 << 20  # bytes; the largest we take is a result with its raw figures
-
-_PROBLEMS = {
-    status: {"model": Problem, "content": {"application/problem+json": {}}}
-    for status in (401, 403, 404, 409, 422)
-}
 
 
 def create_app(surface: Surface) -> FastAPI:
@@ -52,20 +47,22 @@ def create_app(surface: Surface) -> FastAPI:
         allow_origins=list(surface.settings.server.cors_origins),
         allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["*"],
-        expose_headers=["Location"],
+        expose_headers=["Location", "Retry-After", REPLAYED],
         max_age=600,
     )
     problems.install(app)
-    app.include_router(functions.router)
+    # 4XX: what the old front end does not know by a status of its own, a body over a megabyte for one.
+    old = problems.answers(400, 401, 404, "4XX", 503, old=True)
+    app.include_router(functions.router, responses=old)
     for module in (accounts, instances, runs):
-        app.include_router(module.router, responses=_PROBLEMS)  # type: ignore[arg-type]
+        app.include_router(module.router, responses=problems.answers(400, 401, 403, 404, 422, 503))
 
     @app.get("/healthz", operation_id="health", tags=["operations"])
     async def health() -> dict[str, str]:
         """The process is alive."""
         return {"status": "ok"}
 
-    @app.get("/readyz", operation_id="ready", tags=["operations"])
+    @app.get("/readyz", operation_id="ready", tags=["operations"], responses=problems.answers(503))
     async def ready(given: Given) -> dict[str, str]:
         """The database answers too; 503 while it does not."""
         async with given.database.transaction(NOBODY):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from orchestrator.api.auth import Tester
+from orchestrator.api.idempotency import DESCRIBED, IdempotencyKey, tell_replay
 from orchestrator.api.shapes import (
     InstanceShape,
     OnboardRequest,
@@ -20,7 +21,7 @@ from orchestrator.api.surface import Given
 from orchestrator.database import instances
 from orchestrator.domain.errors import NotAllowed, NotAuthenticated, NotFound, RunInProgress
 from orchestrator.runs.api_keys import key_holder
-from orchestrator.runs.request import onboard, request_run
+from orchestrator.runs.request import onboard, request_run_once
 from orchestrator.runs.submit import submit_result
 
 router = APIRouter(prefix="/functions/v1", tags=["functions"])
@@ -58,8 +59,14 @@ class SubmitAnswer(BaseModel):
     message: str
 
 
-@router.post("/onboard-gpu", operation_id="onboardGpu")
-async def onboard_gpu(body: OnboardRequest, caller: Tester, given: Given) -> OnboardAnswer:
+@router.post("/onboard-gpu", operation_id="onboardGpu", responses={200: {"headers": DESCRIBED}})
+async def onboard_gpu(
+    body: OnboardRequest,
+    caller: Tester,
+    given: Given,
+    response: Response,
+    key: IdempotencyKey = None,
+) -> OnboardAnswer:
     """Put a machine on record. Without `ssh_key`, authorize the answer's `public_key` on it."""
     onboarded = await onboard(
         given.database,
@@ -68,7 +75,9 @@ async def onboard_gpu(body: OnboardRequest, caller: Tester, given: Given) -> Onb
         body.claims(),
         private_key=body.ssh_key,
         passphrase=body.ssh_key_passphrase,
+        key=key,
     )
+    tell_replay(response, onboarded.replayed)
     message = "GPU instance onboarded. Request a test to activate it."
     if onboarded.generated:
         message = "GPU instance onboarded. Add public_key to ~/.ssh/authorized_keys on it, then request a test."
@@ -80,9 +89,16 @@ async def onboard_gpu(body: OnboardRequest, caller: Tester, given: Given) -> Onb
     )
 
 
-@router.post("/request-gpu-test", operation_id="requestGpuTest")
+@router.post(
+    "/request-gpu-test", operation_id="requestGpuTest", responses={200: {"headers": DESCRIBED}}
+)
 async def request_gpu_test(
-    body: TestRequest, caller: Tester, given: Given, request: Request
+    body: TestRequest,
+    caller: Tester,
+    given: Given,
+    request: Request,
+    response: Response,
+    key: IdempotencyKey = None,
 ) -> TestAnswer:
     """Ask for a test; the server carries it out. While one is under way, the answer names it."""
     instance_id = _instance_id(body.gpu_instance_id)
@@ -90,8 +106,11 @@ async def request_gpu_test(
         instance = await instances.get(session, instance_id)
     message = "Test requested. The server connects and runs it."
     try:
-        run = await request_run(given.database, caller.principal, instance_id, body.options, "api")
-        run_id = run.id
+        requested = await request_run_once(
+            given.database, caller.principal, instance_id, body.options, "api", key
+        )
+        run_id = requested.run.id
+        tell_replay(response, requested.replayed)
     except RunInProgress as error:
         message = "A test of this instance is in progress already."
         if "run_id" not in error.evidence:  # it ended just now

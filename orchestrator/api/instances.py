@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.api.auth import Reader, Tester
+from orchestrator.api.idempotency import DESCRIBED, IdempotencyKey, tell_replay
+from orchestrator.api.problems import answers
+from orchestrator.api.runs import run_shape
 from orchestrator.api.shapes import InstanceShape, Limit, PageShape, ResultShape, RunShape
 from orchestrator.api.surface import Given
 from orchestrator.database import instances, results, schedules
+from orchestrator.database.models import Schedule
+from orchestrator.database.schedules import Outcome
+from orchestrator.database.session import Session
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.options import Options
-from orchestrator.domain.timetable import Timetable
-from orchestrator.runs.request import request_run
+from orchestrator.domain.timetable import Misfire, Timetable
+from orchestrator.runs.request import request_run_once
+
+_FIRINGS: Final = 20
+_LOCATION: Final[dict[str, Any]] = {
+    "Location": {"description": "The path of the run.", "schema": {"type": "string"}}
+}
 
 router = APIRouter(prefix="/v1/instances", tags=["instances"])
 
@@ -32,22 +43,46 @@ class DetailedInstance(ListedInstance):
 
 
 class ScheduleRequest(BaseModel):
-    """Every N hours, or a cron line in a time zone; one of the two."""
+    """
+    Every N hours, or a cron line in a time zone; one of the two. `misfire` is for due times at which no worker
+    was there: `run_once` makes up for all of them with one run, `skip` with none.
+    """
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"cron": "0 3 * * *", "timezone": "Europe/Berlin"}}
+        json_schema_extra={
+            "example": {"cron": "0 3 * * *", "timezone": "Europe/Berlin", "misfire": "skip"}
+        }
     )
 
     every_hours: int | None = None
     cron: Annotated[str | None, Field(max_length=200)] = None
     timezone: Annotated[str, Field(max_length=64)] = "UTC"
     jitter_seconds: int = 0
+    misfire: Misfire = "run_once"
     enabled: bool = True
     options: Options = Options()
 
 
+class FiringShape(BaseModel):
+    """
+    What became of a due time, or of the `times` due times from `due_at` to `last_due_at`: `fired` has its run,
+    `in_progress` met an unfinished one, `missed` met no worker, `unreadable` turned the schedule off.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    due_at: datetime
+    outcome: Outcome
+    run_id: UUID | None
+    times: int
+    last_due_at: datetime
+    at: datetime
+
+
 class ScheduleShape(BaseModel):
-    """`next_fire_at` is `next_due_at` plus this firing's share of the jitter."""
+    """
+    `next_fire_at` is `next_due_at` plus this firing's share of the jitter; `firings` are the latest, newest first.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -57,11 +92,13 @@ class ScheduleShape(BaseModel):
     cron: str | None
     timezone: str
     jitter_seconds: int
+    misfire: Misfire
     enabled: bool
     next_due_at: datetime
     next_fire_at: datetime
     last_due_at: datetime | None
-    last_outcome: str | None
+    last_outcome: Outcome | None
+    firings: list[FiringShape] = []
 
 
 @router.get("", operation_id="listInstances")
@@ -94,23 +131,40 @@ async def get_instance(instance_id: UUID, caller: Reader, given: Given) -> Detai
     return shape
 
 
-@router.post("/{instance_id}/runs", operation_id="requestRun", status_code=202)
+@router.post(
+    "/{instance_id}/runs",
+    operation_id="requestRun",
+    status_code=202,
+    responses={202: {"headers": {**_LOCATION, **DESCRIBED}}, **answers(409)},
+)
 async def post_run(
-    instance_id: UUID, caller: Tester, given: Given, response: Response, body: Options = Options()
+    instance_id: UUID,
+    caller: Tester,
+    given: Given,
+    response: Response,
+    body: Options = Options(),
+    key: IdempotencyKey = None,
 ) -> RunShape:
-    """Ask for a test of this instance; `Location` is its run. 409 while one is unfinished."""
-    run = await request_run(given.database, caller.principal, instance_id, body, "api")
-    response.headers["Location"] = f"/v1/runs/{run.id}"
-    return RunShape.of(run)
+    """
+    Ask for a test of this instance; `Location` is its run. 409 while one is unfinished.
+
+    A repeat with the same Idempotency-Key answers with the first request's run, also when that has ended.
+    """
+    requested = await request_run_once(
+        given.database, caller.principal, instance_id, body, "api", key
+    )
+    response.headers["Location"] = f"/v1/runs/{requested.run.id}"
+    tell_replay(response, requested.replayed)
+    return await run_shape(given, caller, requested.run)
 
 
 @router.get("/{instance_id}/schedule", operation_id="getSchedule")
 async def get_schedule(instance_id: UUID, caller: Reader, given: Given) -> ScheduleShape:
     async with given.database.transaction(caller.principal) as session:
         schedule = await schedules.of_instance(session, instance_id)
-    if schedule is None:
-        raise NotFound("This instance has no schedule.")
-    return ScheduleShape.model_validate(schedule)
+        if schedule is None:
+            raise NotFound("This instance has no schedule.")
+        return await _told(session, schedule)
 
 
 @router.put("/{instance_id}/schedule", operation_id="putSchedule")
@@ -127,9 +181,9 @@ async def put_schedule(
             timetable,
             enabled=body.enabled,
             options=body.options.model_dump(exclude_defaults=True),
-            now=datetime.now(UTC),
+            misfire=body.misfire,
         )
-    return ScheduleShape.model_validate(schedule)
+        return await _told(session, schedule)
 
 
 @router.delete("/{instance_id}/schedule", operation_id="deleteSchedule", status_code=204)
@@ -137,3 +191,10 @@ async def delete_schedule(instance_id: UUID, caller: Tester, given: Given) -> Re
     async with given.database.transaction(caller.principal) as session:
         await schedules.remove(session, instance_id)
     return Response(status_code=204)
+
+
+async def _told(session: Session, schedule: Schedule) -> ScheduleShape:
+    shape = ScheduleShape.model_validate(schedule)
+    latest = await schedules.firings(session, schedule.instance_id, _FIRINGS)
+    shape.firings = [FiringShape.model_validate(each) for each in latest]
+    return shape

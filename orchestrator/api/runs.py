@@ -9,13 +9,14 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from orchestrator.api.auth import Reader
+from orchestrator.api.auth import Caller, Reader, Tester
 from orchestrator.api.shapes import EventShape, Limit, PageShape, ResultShape, RunShape
 from orchestrator.api.stream import RunWatch, run_events
-from orchestrator.api.surface import Given
+from orchestrator.api.surface import Given, Surface
 from orchestrator.database import results, runs
 from orchestrator.database.models import Run
 from orchestrator.domain.errors import InvalidInput
+from orchestrator.runs.cancel import cancel_run
 
 router = APIRouter(prefix="/v1", tags=["runs"])
 
@@ -58,6 +59,17 @@ async def get_run(run_id: UUID, caller: Reader, given: Given) -> RunShape:
     return RunShape.of(run, result)
 
 
+@router.post("/runs/{run_id}/cancel", operation_id="cancelRun")
+async def post_cancel(run_id: UUID, caller: Tester, given: Given) -> RunShape:
+    """
+    End a run. A queued one is `cancelled` in the answer; one at work has `cancel_requested_at` and is ended on
+    its machine first; one that has ended comes back as it is, so cancelling twice or too late is no error.
+    """
+    return await run_shape(
+        given, caller, await cancel_run(given.database, caller.principal, run_id)
+    )
+
+
 @router.get("/runs/{run_id}/events", operation_id="followRun", response_class=EventSourceResponse)
 async def follow_run(
     run: Annotated[Run, Depends(_visible_run)],
@@ -92,3 +104,11 @@ async def list_results(
         page = await results.page(session, limit, cursor, instance_id)
     items = [ResultShape.of(row) for row in page.rows]
     return PageShape(items=items, next_cursor=page.next_cursor)
+
+
+async def run_shape(given: Surface, caller: Caller, run: Run) -> RunShape:
+    """The run, with its result where it has ended with one."""
+    if run.finished_at is None:
+        return RunShape.of(run)
+    async with given.database.transaction(caller.principal) as session:
+        return RunShape.of(run, await results.of_run(session, run.id))

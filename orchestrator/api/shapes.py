@@ -236,6 +236,11 @@ class ErrorShape(BaseModel):
 
 
 class RunShape(BaseModel):
+    """
+    A run. `not_before`: its machine was busy, and it is tried again then. `cancel_requested_at` on an unfinished
+    run: it is being ended on the machine.
+    """
+
     id: UUID
     instance_id: UUID
     requested_by: str
@@ -248,8 +253,10 @@ class RunShape(BaseModel):
     schedule_id: UUID | None
     due_at: datetime | None
     created_at: datetime
+    not_before: datetime | None
     claimed_at: datetime | None
     started_at: datetime | None
+    cancel_requested_at: datetime | None
     finished_at: datetime | None
     error: ErrorShape | None = None
     result: ResultShape | None = None
@@ -258,7 +265,8 @@ class RunShape(BaseModel):
     def of(cls, run: Run, result: Result | None = None) -> RunShape:
         same = (
             *("id", "instance_id", "requested_by", "state", "attempt", "worker", "schedule_id"),
-            *("due_at", "created_at", "claimed_at", "started_at", "finished_at"),
+            *("due_at", "created_at", "not_before", "claimed_at", "started_at"),
+            *("cancel_requested_at", "finished_at"),
         )
         return cls(
             **{name: getattr(run, name) for name in same},

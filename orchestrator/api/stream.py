@@ -14,7 +14,7 @@ from orchestrator.database import events
 from orchestrator.database.events import Head
 from orchestrator.database.models import RunEvent
 from orchestrator.database.session import LOGIN, Database, Principal
-from orchestrator.domain.errors import DatabaseError
+from orchestrator.domain.errors import DatabaseError, DatabaseUnavailable
 
 logger = log.get(__name__)
 
@@ -84,13 +84,21 @@ class RunWatch:
 async def run_events(
     database: Database, principal: Principal, watch: RunWatch, run_id: UUID, after: int
 ) -> AsyncIterator[RunEvent]:
-    """The events of a run beyond number `after`, live, until the run is finished and all were told."""
+    """
+    The events of a run beyond number `after`, live, until the run is finished and all were told. While
+    PostgreSQL is away it waits for as long as the client does.
+    """
     with watch.watching(run_id):
         while True:
             head = await watch.beyond(run_id, after)
             while after < head.last_seq:
-                async with database.transaction(principal) as session:
-                    batch = await events.after(session, run_id, after)
+                try:
+                    async with database.transaction(principal) as session:
+                        batch = await events.after(session, run_id, after)
+                except DatabaseUnavailable as error:
+                    logger.warning("watch.database_away", reason=error.detail)
+                    await asyncio.sleep(_AWAY_SECONDS)
+                    continue
                 if not batch:
                     return  # the run is gone
                 for event in batch:

@@ -180,9 +180,15 @@ def _put_run(run: Run, instance: Instance) -> None:
             ("worker", run.worker),
             ("requested", run.created_at),
             ("started", run.started_at),
+            *_if_there("put off until", None if run.finished_at else run.not_before),
+            *_if_there("cancel requested", run.cancel_requested_at),
             ("finished", run.finished_at),
         ]
     )
+
+
+def _if_there(name: str, value: object) -> list[tuple[str, object]]:
+    return [] if value is None else [(name, value)]
 
 
 async def _results(call: Call, name: str | None, limit: int) -> None:

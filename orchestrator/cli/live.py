@@ -11,6 +11,7 @@ from orchestrator.api.shapes import RunShape
 from orchestrator.cli.exit_codes import status_of_run
 from orchestrator.cli.output import put_json, say
 from orchestrator.cli.report import put_outcome
+from orchestrator.cli.run_view import RunView
 from orchestrator.cli.screen import screen_for
 from orchestrator.cli.signals import stop_signals
 from orchestrator.database import events, instances, results, runs, workers
@@ -26,14 +27,14 @@ _AT_A_TIME: Final = 500
 
 
 async def follow(
-    database: Database, principal: Principal, run_id: UUID
+    database: Database, principal: Principal, run_id: UUID, after: int = 0
 ) -> AsyncIterator[tuple[Run, Sequence[RunEvent]]]:
     """
-    The run with its new events, from the first one on, until it has ended and all were told.
+    The run with its events beyond number `after`, until it has ended and all were told.
 
     A database that is away for a moment (a restart) is waited for; then `DatabaseUnavailable`.
     """
-    seq, failures = 0, 0
+    seq, failures = after, 0
     while True:
         try:
             async with database.transaction(principal) as session:
@@ -58,13 +59,29 @@ async def follow(
 
 
 async def show_to_the_end(
-    database: Database, principal: Principal, run_id: UUID, *, as_json: bool
+    database: Database,
+    principal: Principal,
+    run_id: UUID,
+    *,
+    as_json: bool,
+    cancelling: Run | None = None,
 ) -> int:
-    """Show a run until it ends, then its outcome; the exit status that stands for it."""
-    with screen_for(as_json) as screen:
-        async for _, new in follow(database, principal, run_id):
+    """
+    Show a run until it ends, then its outcome; the exit status that stands for it.
+
+    From its first event on, or, of a run that is being cancelled, from where it was then.
+    """
+    after = cancelling.last_seq if cancelling else 0
+    view = RunView(phase="ending it on the machine") if cancelling else RunView()
+    with screen_for(as_json, view) as screen:
+        async for _, new in follow(database, principal, run_id, after):
             for event in new:
                 screen.show(event)
+    return await put_end(database, principal, run_id, as_json=as_json)
+
+
+async def put_end(database: Database, principal: Principal, run_id: UUID, *, as_json: bool) -> int:
+    """The outcome of a run that has ended; the exit status that stands for it."""
     async with database.transaction(principal) as session:
         run = await runs.get(session, run_id)
         result = await results.of_run(session, run_id)
@@ -83,6 +100,7 @@ async def watch(
     run_id: UUID,
     *,
     as_json: bool,
+    cancelling: Run | None = None,
 ) -> int:
     """
     Say if nobody is there to work, then `show_to_the_end`; Ctrl-C ends the watching only, with 130.
@@ -90,7 +108,9 @@ async def watch(
 
     async def show() -> int:
         await say_if_no_worker(workers_login)
-        return await show_to_the_end(database, principal, run_id, as_json=as_json)
+        return await show_to_the_end(
+            database, principal, run_id, as_json=as_json, cancelling=cancelling
+        )
 
     with stop_signals() as stop:
         stopped = asyncio.create_task(stop.wait())
@@ -101,7 +121,11 @@ async def watch(
             return shown.result()
         shown.cancel()
         await asyncio.wait({shown}, timeout=LEAVE_SECONDS)
-    say(f"The run goes on. Watch it again with: harborx watch {run_id}")
+    if cancelling is None:
+        say(f"The run goes on. Cancel it with: harborx cancel {run_id}")
+    else:
+        say("It stays cancelled: whichever worker has the run ends it on the machine.")
+    say(f"Watch it again with: harborx watch {run_id}")
     return INTERRUPTED
 
 

@@ -30,6 +30,10 @@ _STEPS: Final = {
     "installed": "torch installed",
 }
 _PHASES: Final = {"warmup": "warming up", "measure": "measuring"}
+_OBSTACLES: Final = {
+    "gpu_busy": "GPU busy",
+    "machine_busy": "machine busy with another test",
+}
 _LONGEST_LINE: Final = 500
 _LONGEST_STEP: Final = 120  # pip names every package it installs in one line
 
@@ -140,6 +144,11 @@ def _result(view: RunView, _: Body) -> RunView:
     return replace(view, phase="result received", done=None, total=None)
 
 
+def _postponed(view: RunView, body: Body) -> RunView:
+    phase = f"put off: {_obstacle(body)}"
+    return replace(view, state="queued", phase=phase, done=None, total=None)
+
+
 def _ended(view: RunView, body: Body) -> RunView:
     state = _text(body, "state")
     return replace(view, state=state, phase=state, done=None, total=None)
@@ -153,6 +162,7 @@ _ADVANCE: Final[dict[str, Callable[[RunView, Body], RunView]]] = {
     "progress": _progress,
     "sample": _sample,
     "result": _result,
+    "postponed": _postponed,
     "ended": _ended,
 }
 
@@ -197,14 +207,20 @@ def _tell_retry(body: Body) -> str:
     return f"{_text(body, 'message')} Trying again in {body.get('retry_in_seconds', 0):.0f} s."
 
 
+def _tell_postponed(body: Body) -> str:
+    return f"{_obstacle(body)}: put off, next try in {_span(body.get('retry_in_seconds', 0))}"
+
+
 def _tell_result(body: Body) -> str:
     rate = body.get("throughput_images_per_sec")
     return f"result: {rate:,.1f} images/s" if rate is not None else "result received"
 
 
 def _tell_ended(body: Body) -> str:
-    message = _text(body, "message")
-    return f"{_text(body, 'state')}: {message}" if message else _text(body, "state")
+    message, state = _text(body, "message"), _text(body, "state")
+    if state == "cancelled":
+        return message or state
+    return f"{state}: {message}" if message else state
 
 
 _SENTENCES: Final[dict[str, Callable[[Body], str]]] = {
@@ -220,8 +236,21 @@ _SENTENCES: Final[dict[str, Callable[[Body], str]]] = {
     "log": lambda body: f"| {_text(body, 'text')}",
     "refused": lambda body: f"refused output ({_text(body, 'reason')}): {_text(body, 'text')}",
     "retry": _tell_retry,
+    "postponed": _tell_postponed,
     "ended": _tell_ended,
 }
+
+
+def _obstacle(body: Body) -> str:
+    code = _text(body, "code")
+    return _OBSTACLES.get(code) or _text(body, "message").rstrip(".") or code
+
+
+def _span(seconds: float) -> str:
+    """About how long, in the unit that people would use."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def _machine(body: Body) -> str:

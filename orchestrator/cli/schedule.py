@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -11,17 +11,25 @@ from orchestrator.cli.call import Call, command
 from orchestrator.cli.testing import BatchSize, Device, ImageSize, InstanceArgument, NumEpochs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from orchestrator.database.models import Schedule
-    from orchestrator.domain.timetable import Timetable
+    from orchestrator.database.models import Firing, Instance, Schedule
+    from orchestrator.domain.timetable import Misfire, Timetable
 
 app = typer.Typer()
 schedule = typer.Typer(no_args_is_help=True, help="Test instances by the clock.")
 app.add_typer(schedule, name="schedule")
 
-_SHOWN = 5
+_SHOWN: Final = 5
+_FIRINGS: Final = 20
+_OUTCOMES: Final = {
+    "fired": "run requested",
+    "in_progress": "no test: one was in progress",
+    "missed": "missed: no worker was running",
+    "unreadable": "turned off: its times can't be read",
+}
+_MISFIRES: Final = {"run_once": "made up for by one test", "skip": "skipped"}
 
 
 @command(schedule, "set", for_supplier=True)
@@ -36,6 +44,10 @@ def set_schedule(
     jitter: Annotated[
         int, typer.Option(metavar="SECONDS", help="Spread each firing over so many seconds.")
     ] = 0,
+    misfire: Annotated[
+        Literal["run_once", "skip"],
+        typer.Option(help="Of due times without a running worker: one test for all, or none."),
+    ] = "run_once",
     batch_size: BatchSize = None,
     num_epochs: NumEpochs = None,
     image_size: ImageSize = None,
@@ -49,13 +61,20 @@ def set_schedule(
         batch_size=batch_size, num_epochs=num_epochs, image_size=image_size, device=device
     )
     timetable = Timetable(every_hours, cron, timezone, jitter)
-    asyncio.run(_set(call, instance, timetable, options.model_dump(exclude_defaults=True)))
+    chosen = options.model_dump(exclude_defaults=True)
+    asyncio.run(_set(call, instance, timetable, misfire, chosen))
 
 
 @command(schedule, "list", for_supplier=True)
 def list_schedules(call: Call) -> None:
     """List schedules, next first."""
     asyncio.run(_list(call))
+
+
+@command(schedule, "show", for_supplier=True)
+def show(call: Call, instance: InstanceArgument) -> None:
+    """Show an instance's schedule and what became of its latest due times."""
+    asyncio.run(_show(call, instance))
 
 
 @command(schedule, "on", for_supplier=True)
@@ -84,8 +103,9 @@ def due_times(timetable: Timetable, first: datetime, count: int) -> Iterator[dat
         due = timetable.next_due(due, due)
 
 
-async def _set(call: Call, name: str, timetable: Timetable, options: dict[str, Any]) -> None:
-    from datetime import UTC, datetime
+async def _set(
+    call: Call, name: str, timetable: Timetable, misfire: Misfire, options: dict[str, Any]
+) -> None:
     from zoneinfo import ZoneInfo
 
     from orchestrator.cli.desk import open_desk
@@ -102,7 +122,7 @@ async def _set(call: Call, name: str, timetable: Timetable, options: dict[str, A
                 timetable,
                 enabled=True,
                 options=options,
-                now=datetime.now(UTC),
+                misfire=misfire,
             )
     due = list(due_times(timetable, stored.next_due_at, _SHOWN))
     if call.json:
@@ -133,35 +153,76 @@ async def _list(call: Call) -> None:
     put_table(
         ("INSTANCE", "WHEN", "ON", "NEXT DUE", "LAST DUE", "OUTCOME"),
         (
-            (name, _timing(row), row.enabled, row.next_due_at, row.last_due_at, row.last_outcome)
+            (
+                *(name, _timing(row), row.enabled, row.next_due_at, row.last_due_at),
+                _in_words(row.last_outcome),
+            )
             for name, row in zip(names, rows, strict=True)
         ),
     )
 
 
-async def _turn(call: Call, name: str, *, enabled: bool) -> None:
-    from datetime import UTC, datetime
-
+async def _show(call: Call, name: str) -> None:
     from orchestrator.cli.desk import open_desk
-    from orchestrator.cli.output import put_json, say
+    from orchestrator.cli.output import put_json
     from orchestrator.database import instances, schedules
-    from orchestrator.domain.errors import NotFound
-    from orchestrator.domain.timetable import Timetable
 
     async with open_desk(call) as desk:
         principal = await desk.supplier(call.user)
         async with desk.api.transaction(principal) as session:
             found = await instances.find(session, name)
-            row = await schedules.of_instance(session, found.id)
-            if row is None:
-                raise NotFound(f"Instance {found.vast_instance_id} has no schedule.")
+            row = _there(await schedules.of_instance(session, found.id), found)
+            firings = await schedules.firings(session, found.id, _FIRINGS)
+    if call.json:
+        told = [_firing_document(each) for each in firings]
+        put_json({**_document(row), "firings": told})
+    else:
+        _put_schedule(row, found.vast_instance_id, firings)
+
+
+def _put_schedule(row: Schedule, name: str, firings: Sequence[Firing]) -> None:
+    from orchestrator.cli.output import put_pairs, put_table
+
+    put_pairs(
+        [
+            ("instance", name),
+            ("tested", _timing(row)),
+            ("on", row.enabled),
+            ("missed due times", _MISFIRES[row.misfire]),
+            ("next due", row.next_due_at if row.enabled else None),
+            ("options", ", ".join(f"{key} {value}" for key, value in row.options.items())),
+        ]
+    )
+    if firings:
+        rows = ((_due(each), _in_words(each.outcome), each.run_id) for each in firings)
+        put_table(("DUE", "OUTCOME", "RUN"), rows)
+
+
+def _due(firing: Firing) -> str:
+    from orchestrator.cli.output import cell
+
+    if firing.times == 1:
+        return cell(firing.due_at)
+    return f"{cell(firing.due_at)} to {cell(firing.last_due_at)} ({firing.times} times)"
+
+
+async def _turn(call: Call, name: str, *, enabled: bool) -> None:
+    from orchestrator.cli.desk import open_desk
+    from orchestrator.cli.output import put_json, say
+    from orchestrator.database import instances, schedules
+
+    async with open_desk(call) as desk:
+        principal = await desk.supplier(call.user)
+        async with desk.api.transaction(principal) as session:
+            found = await instances.find(session, name)
+            row = _there(await schedules.of_instance(session, found.id), found)
             stored = await schedules.put(
                 session,
                 found.id,
-                Timetable(row.every_hours, row.cron, row.timezone, row.jitter_seconds),
+                schedules.timetable_of(row),
                 enabled=enabled,
                 options=row.options,
-                now=datetime.now(UTC),
+                misfire=row.misfire,
             )
     if call.json:
         put_json(_document(stored))
@@ -189,6 +250,22 @@ def _timing(row: Schedule) -> str:
     if row.every_hours is not None:
         return "every hour" if row.every_hours == 1 else f"every {row.every_hours} hours"
     return f"at {row.cron} ({row.timezone})"
+
+
+def _in_words(outcome: str | None) -> str | None:
+    return _OUTCOMES.get(outcome, outcome) if outcome else None
+
+
+def _there(row: Schedule | None, instance: Instance) -> Schedule:
+    from orchestrator.domain.errors import NotFound
+
+    if row is None:
+        raise NotFound(f"Instance {instance.vast_instance_id} has no schedule.")
+    return row
+
+
+def _firing_document(firing: Firing) -> dict[str, Any]:
+    return firing.model_dump(mode="json", exclude={"user_id", "schedule_id"})
 
 
 def _document(row: Schedule) -> dict[str, Any]:

@@ -20,11 +20,11 @@ class Screen(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def screen_for(as_json: bool) -> Screen:
-    """NDJSON goes to stdout; what is for people goes to stderr."""
+def screen_for(as_json: bool, view: RunView) -> Screen:
+    """NDJSON goes to stdout; what is for people, from `view` on, goes to stderr."""
     if as_json:
         return JsonLines()
-    return LiveScreen() if sys.stderr.isatty() else PlainLines()
+    return LiveScreen(view) if sys.stderr.isatty() else PlainLines(view)
 
 
 class JsonLines(AbstractContextManager["JsonLines"]):
@@ -38,8 +38,8 @@ class JsonLines(AbstractContextManager["JsonLines"]):
 class PlainLines(AbstractContextManager["PlainLines"]):
     """Each step once, and progress at each tenth."""
 
-    def __init__(self) -> None:
-        self._view = RunView()
+    def __init__(self, view: RunView) -> None:
+        self._view = view
 
     def show(self, event: RunEvent) -> None:
         before, self._view = self._view, advance(self._view, event.type, event.body)
@@ -54,10 +54,10 @@ class PlainLines(AbstractContextManager["PlainLines"]):
 class LiveScreen(AbstractContextManager["LiveScreen"]):
     """Steps scroll by; below them phase, progress and gauges are redrawn."""
 
-    def __init__(self) -> None:
+    def __init__(self, view: RunView) -> None:
         from rich.live import Live
 
-        self._view = RunView()
+        self._view = view
         self._console = console_on(sys.stderr)
         self._live = Live(
             get_renderable=lambda: draw(self._view),
@@ -81,7 +81,14 @@ class LiveScreen(AbstractContextManager["LiveScreen"]):
             self._console.print(Text(line, style=_STYLES.get(event.type, "")))
 
 
-_STYLES = {"warning": "yellow", "refused": "red", "failed": "red", "retry": "yellow", "log": "dim"}
+_STYLES = {
+    "warning": "yellow",
+    "refused": "red",
+    "failed": "red",
+    "retry": "yellow",
+    "postponed": "yellow",
+    "log": "dim",
+}
 
 
 def draw(view: RunView) -> Any:

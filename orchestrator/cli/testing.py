@@ -1,4 +1,4 @@
-"""`harborx test` and `harborx watch`: ask for a run and see it live, or see one that is there."""
+"""`harborx test`, `watch` and `cancel`: ask for a run and see it live, see one that is there, end one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from orchestrator.cli.desk import Desk
+    from orchestrator.database.models import Run
     from orchestrator.database.session import Principal
     from orchestrator.domain.options import Options
 
@@ -50,6 +51,18 @@ def request_test(
 def watch(call: Call, run: Annotated[str, typer.Argument(metavar="RUN", help="Its id.")]) -> None:
     """Show a run from its start, live while it goes."""
     raise typer.Exit(asyncio.run(_watch(call, run)))
+
+
+@command(app, "cancel", for_supplier=True)
+def cancel(
+    call: Call,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Its id.")],
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Do not wait until it is ended on the machine.")
+    ] = False,
+) -> None:
+    """End a run, on its machine first. The exit status is how it ended: 7 once it is cancelled."""
+    raise typer.Exit(asyncio.run(_cancel(call, run, no_wait)))
 
 
 def chosen_options(**given: Any) -> Options:
@@ -105,6 +118,7 @@ async def _test(call: Call, name: str, options: Options, no_wait: bool) -> int:
     else:
         put(str(run_id))
         say(f"Watch it with: harborx watch {run_id}")
+        say(f"Cancel it with: harborx cancel {run_id}")
     return 0
 
 
@@ -141,3 +155,46 @@ async def _watch(call: Call, text: str) -> int:
         if run.finished_at is not None:
             return await show_to_the_end(desk.api, principal, run_id, as_json=call.json)
         return await watch(desk.api, desk.worker, principal, run_id, as_json=call.json)
+
+
+async def _cancel(call: Call, text: str, no_wait: bool) -> int:
+    from orchestrator.cli.desk import open_desk
+    from orchestrator.cli.live import put_end, say_if_no_worker, watch
+    from orchestrator.cli.output import say
+    from orchestrator.database import runs
+    from orchestrator.runs.cancel import cancel_run
+
+    run_id = parsed_run_id(text)
+    async with open_desk(call) as desk:
+        principal = await desk.supplier(call.user)
+        async with desk.api.transaction(principal) as session:
+            before = await runs.get(session, run_id)
+        run = await cancel_run(desk.api, principal, run_id)
+        say(_what_cancelling_does(before, run))
+        if run.finished_at is not None:
+            return await put_end(desk.api, principal, run_id, as_json=call.json)
+        if no_wait:
+            await say_if_no_worker(desk.worker)
+            return _put_cancelling(call, run)
+        return await watch(
+            desk.api, desk.worker, principal, run_id, as_json=call.json, cancelling=run
+        )
+
+
+def _what_cancelling_does(before: Run, run: Run) -> str:
+    if run.finished_at is None:
+        return f"Run {run.id} is being cancelled: it is ended on the machine first."
+    if before.finished_at is not None or run.state != "cancelled":
+        return f"Run {run.id} had ended already: {run.state}. Nothing is changed."
+    return f"Run {run.id} was waiting; it is cancelled."
+
+
+def _put_cancelling(call: Call, run: Run) -> int:
+    from orchestrator.api.shapes import RunShape
+    from orchestrator.cli.output import put_json, say
+
+    if call.json:
+        put_json(RunShape.of(run))
+    else:
+        say(f"Watch it with: harborx watch {run.id}")
+    return 0

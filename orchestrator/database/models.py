@@ -13,6 +13,8 @@ from sqlalchemy import Column, Computed, FetchedValue, Float, LargeBinary, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
+from orchestrator.domain.timetable import Misfire
+
 
 def _json() -> Any:
     return Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
@@ -121,6 +123,7 @@ class Schedule(SQLModel, table=True):
     cron: str | None
     timezone: str
     jitter_seconds: int
+    misfire: Misfire = Field(sa_column=Column(Text, nullable=False))
     enabled: bool
     options: dict[str, Any] = _json()
     next_due_at: datetime
@@ -129,6 +132,30 @@ class Schedule(SQLModel, table=True):
     last_outcome: str | None
     created_at: datetime
     updated_at: datetime
+
+
+class Firing(SQLModel, table=True):
+    __tablename__ = "gpu_test_firings"
+
+    schedule_id: UUID = Field(primary_key=True)
+    due_at: datetime = Field(primary_key=True)
+    user_id: UUID
+    outcome: str
+    run_id: UUID | None
+    times: int
+    last_due_at: datetime
+    at: datetime
+
+
+class IdempotencyKey(SQLModel, table=True):
+    __tablename__ = "idempotency_keys"
+
+    user_id: UUID = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    fingerprint: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    answer: dict[str, Any] = _json()
+    created_at: datetime
+    expires_at: datetime
 
 
 class Run(SQLModel, table=True):
@@ -143,6 +170,7 @@ class Run(SQLModel, table=True):
     nonce: str
     epoch: int
     attempt: int
+    retries: int
     worker: str | None
     remote_offset: int
     next_agent_seq: int
@@ -155,10 +183,15 @@ class Run(SQLModel, table=True):
     schedule_id: UUID | None
     due_at: datetime | None
     created_at: datetime
+    not_before: datetime | None
     claimed_at: datetime | None
+    launched_at: datetime | None
     started_at: datetime | None
+    cancel_requested_at: datetime | None
     finished_at: datetime | None
     cleaned_at: datetime | None
+    clean_due_at: datetime | None
+    clean_attempts: int
 
 
 class RunEvent(SQLModel, table=True):

@@ -1,12 +1,13 @@
-"""Runs: requested by whoever may, claimed and advanced under an epoch, finished once."""
+"""Runs: requested and cancelled by whoever may, claimed and advanced under an epoch, finished once."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, text, update
+from sqlalchemy import ColumnElement, and_, func, or_, text, true, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -14,25 +15,19 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from orchestrator.database.models import Run
 from orchestrator.database.paging import Page, newest_first
 from orchestrator.database.session import constraint_of
-from orchestrator.domain.errors import AlreadyFired, NotFound, RunInProgress, RunTakenOver
+from orchestrator.domain.errors import (
+    AlreadyFired,
+    NotFound,
+    RunCancelled,
+    RunInProgress,
+    RunTakenOver,
+)
 from orchestrator.domain.run_states import UNFINISHED, RunState
 
 _REQUEST = text(
     "SELECT (request_run(:instance_id, :requested_by, CAST(:options AS jsonb), :schedule_id, :due_at)).id"
 )
-# The lock of a run's job is its instance, so one index answers both questions.
-_REQUEUE_LOST = text(
-    """
-    SELECT procrastinate_defer_jobs_v1(ARRAY[ROW(
-        'runs', 'execute_run', 0, r.instance_id::text, NULL, jsonb_build_object('run_id', r.id), NULL
-    )::procrastinate_job_to_defer_v1])
-    FROM gpu_test_runs r
-    WHERE r.finished_at IS NULL AND NOT EXISTS (
-        SELECT FROM procrastinate_jobs j
-        WHERE j.lock = r.instance_id::text AND j.task_name = 'execute_run'
-          AND j.status IN ('todo', 'doing') AND j.args ->> 'run_id' = r.id::text)
-    """
-)
+_CANCEL = text("SELECT * FROM cancel_run(:run_id, :code, :message)")
 _NO_DATA_FOUND = "P0002"
 
 
@@ -77,6 +72,32 @@ async def request(
     return await get(session, run_id)
 
 
+async def cancel(session: AsyncSession, run_id: UUID) -> Run:
+    """
+    The run with the wish on record: ended, if no worker has begun it; as it is, if it has ended.
+
+    Raises `NotFound` for a run that the principal does not own.
+    """
+    parameters = {"run_id": run_id, "code": RunCancelled.code, "message": str(RunCancelled())}
+    statement = select(Run).from_statement(_CANCEL).execution_options(populate_existing=True)
+    try:
+        return (await session.exec(statement, params=parameters)).scalar_one()  # type: ignore[call-overload,no-any-return]
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == _NO_DATA_FOUND:
+            raise NotFound(f"No run {run_id}.") from error
+        raise
+
+
+async def to_be_cancelled(session: AsyncSession, run_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these runs somebody wants to end."""
+    statement = select(Run.id).where(
+        col(Run.id).in_(run_ids),
+        col(Run.cancel_requested_at).is_not(None),
+        col(Run.finished_at).is_(None),
+    )
+    return set((await session.exec(statement)).all())
+
+
 async def get(session: AsyncSession, run_id: UUID) -> Run:
     """The run, if the session's principal may see it; else `NotFound`."""
     statement = select(Run).where(Run.id == run_id).execution_options(populate_existing=True)
@@ -100,15 +121,22 @@ async def page(
     return await newest_first(session, statement, Run, limit, cursor)
 
 
-async def claim(session: AsyncSession, run_id: UUID, worker: str) -> Run | None:
+async def claim(
+    session: AsyncSession, run_id: UUID, worker: str, held: int | None = None
+) -> Run | None:
     """
-    Own the run: its epoch is raised, so that whoever owned it before can write no more.
+    Own the run: its epoch is raised, so that whoever owned it before can write no more. A worker that had the
+    run under epoch `held` gets it again only if nobody else has claimed it since.
 
-    None if it is finished, which is final.
+    None if the run is finished, which is final, or is another worker's now.
     """
+    mine: ColumnElement[bool] = true()
+    if held is not None:
+        # The second case: our own last claim was committed and we never heard.
+        mine = or_(Run.epoch == held, and_(Run.epoch == held + 1, Run.worker == worker))  # type: ignore[arg-type]
     statement = (
         update(Run)
-        .where(col(Run.id) == run_id, col(Run.state).in_(UNFINISHED))
+        .where(col(Run.id) == run_id, col(Run.state).in_(UNFINISHED), mine)
         .values(
             state=RunState.CONNECTING,
             epoch=Run.epoch + 1,
@@ -140,39 +168,9 @@ async def write(session: AsyncSession, run_id: UUID, epoch: int, **values: Any) 
     return row
 
 
-async def mark_cleaned(session: AsyncSession, run_id: UUID) -> None:
-    """The run's folder is gone from its instance."""
-    await session.exec(
-        update(Run)
-        .where(col(Run.id) == run_id, col(Run.cleaned_at).is_(None))
-        .values(cleaned_at=func.now())
-    )
-
-
-async def requeue_lost(session: AsyncSession) -> int:
-    """Give a job to every unfinished run that has none left; how many there were."""
-    return len((await session.exec(_REQUEUE_LOST)).all())  # type: ignore[call-overload]
-
-
 async def owns(session: AsyncSession, run_id: UUID, epoch: int) -> bool:
     """Whether the run is unfinished and still under this epoch."""
     statement = select(Run.id).where(
         Run.id == run_id, Run.epoch == epoch, col(Run.finished_at).is_(None)
     )
     return (await session.exec(statement)).one_or_none() is not None
-
-
-async def uncleaned(session: AsyncSession, instance_id: UUID, limit: int) -> list[Run]:
-    """Finished runs of an instance whose folder, or even benchmark, may still be there; newest first."""
-    statement = (
-        select(Run)
-        .where(
-            Run.instance_id == instance_id,
-            col(Run.finished_at).is_not(None),
-            col(Run.started_at).is_not(None),
-            col(Run.cleaned_at).is_(None),
-        )
-        .order_by(col(Run.created_at).desc())
-        .limit(limit)
-    )
-    return list((await session.exec(statement)).all())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from sqlalchemy import delete, func, update
@@ -12,9 +13,22 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from orchestrator.database.models import Schedule
+from orchestrator.database.models import Firing, Schedule
 from orchestrator.domain.errors import NotFound
-from orchestrator.domain.timetable import Timetable, fire_at
+from orchestrator.domain.timetable import Misfire, Timetable, fire_at
+
+Outcome = Literal["fired", "in_progress", "missed", "unreadable"]
+
+
+@dataclass(frozen=True)
+class NewFiring:
+    """What became of a due time, or of the `times` due times from it to `last_due_at`."""
+
+    due_at: datetime
+    outcome: Outcome
+    run_id: UUID | None = None
+    times: int = 1
+    last_due_at: datetime | None = None
 
 
 async def put(
@@ -24,17 +38,19 @@ async def put(
     *,
     enabled: bool,
     options: dict[str, Any],
-    now: datetime,
+    misfire: Misfire = "run_once",
 ) -> Schedule:
-    """The instance's schedule, made or replaced; the next due time counts from `now`."""
+    """The instance's schedule, made or replaced; the next due time counts from the database's now."""
     current = await of_instance(session, instance_id)
     schedule_id = current.id if current else uuid4()
+    now = (await session.exec(select(func.now()))).one()
     due_at = timetable.next_due(now, None)
     values = {
         "every_hours": timetable.every_hours,
         "cron": timetable.cron,
         "timezone": timetable.timezone,
         "jitter_seconds": timetable.jitter_seconds,
+        "misfire": misfire,
         "enabled": enabled,
         "options": options,
         "next_due_at": due_at,
@@ -90,17 +106,47 @@ async def take_due(session: AsyncSession, limit: int) -> tuple[datetime, Sequenc
 
 
 async def advance(
-    session: AsyncSession, schedule: Schedule, next_due_at: datetime | None, outcome: str
+    session: AsyncSession,
+    schedule: Schedule,
+    next_due_at: datetime | None,
+    firings: Sequence[NewFiring],
 ) -> None:
-    """Note what became of the due time and move on; without a next time the schedule is turned off."""
-    values: dict[str, Any] = {
-        "last_due_at": schedule.next_due_at,
-        "last_outcome": outcome,
-        "updated_at": func.now(),
-    }
+    """Note what became of the due times and move on; without a next time the schedule is turned off."""
+    values: dict[str, Any] = {"updated_at": func.now()}
+    for each in firings:
+        row = {
+            "schedule_id": schedule.id,
+            "due_at": each.due_at,
+            "user_id": schedule.user_id,
+            "outcome": each.outcome,
+            "run_id": each.run_id,
+            "times": each.times,
+            "last_due_at": each.last_due_at or each.due_at,
+        }
+        await session.exec(insert(Firing).values(**row).on_conflict_do_nothing())
+        values |= {"last_due_at": row["last_due_at"], "last_outcome": each.outcome}
     if next_due_at is None:
         values["enabled"] = False
     else:
         values["next_due_at"] = next_due_at
         values["next_fire_at"] = fire_at(schedule.id, next_due_at, schedule.jitter_seconds)
     await session.exec(update(Schedule).where(col(Schedule.id) == schedule.id).values(**values))
+
+
+async def firings(session: AsyncSession, instance_id: UUID, limit: int = 20) -> Sequence[Firing]:
+    """What became of the latest due times of the instance's schedule, newest first."""
+    statement = (
+        select(Firing)
+        .join(Schedule, col(Schedule.id) == Firing.schedule_id)
+        .where(Schedule.instance_id == instance_id)
+        .order_by(col(Firing.due_at).desc())
+        .limit(limit)
+    )
+    return (await session.exec(statement)).all()
+
+
+def timetable_of(schedule: Schedule) -> Timetable:
+    """Raises `InvalidInput` for a line or time zone that this program can't read."""
+    return Timetable(
+        schedule.every_hours, schedule.cron, schedule.timezone, schedule.jitter_seconds
+    )

@@ -13,7 +13,7 @@ from psycopg import sql
 from orchestrator.database.logins import Logins
 from orchestrator.domain.errors import DatabaseError, DatabaseUnavailable, SchemaMismatch
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 OLDEST_SERVER: Final = 150000
 
 
@@ -101,4 +101,7 @@ def _mismatch(found: int | None) -> str:
         return "It has no Harborx schema yet."
     if found > SCHEMA_VERSION:
         return f"It is on version {found}, newer than this program's {SCHEMA_VERSION}: upgrade the program."
-    return f"It is on version {found}, this program needs {SCHEMA_VERSION}."
+    return (
+        f"It is on version {found}, this program needs {SCHEMA_VERSION}, and there is no upgrade between"
+        " versions before the first release: use a new database (the demo's is in .demo)."
+    )

@@ -23,6 +23,15 @@ Role = Literal["none", "anon", "authenticated", "service_role"]
 
 NOW: Final = func.now()  # the database's clock, the only one that rows are stamped by
 
+# libpq's words for: a peer that vanished without a word is noticed within about ten seconds.
+KEEPALIVE: Final[dict[str, Any]] = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "connect_timeout": 10,
+}
+
 _ACT_AS: Final = text(
     "SELECT set_config('role', :role, true), set_config('request.jwt.claims', :claims, true)"
 )
@@ -67,7 +76,7 @@ class Database:
     def __init__(
         self, url: str, *, pool_size: int = 10, pool_timeout: float = 10.0, prepare: bool = True
     ) -> None:
-        connect_args: dict[str, Any] = {"connect_timeout": 10}
+        connect_args: dict[str, Any] = dict(KEEPALIVE)
         if not prepare:
             connect_args["prepare_threshold"] = None
         self.url = url
@@ -86,8 +95,8 @@ class Database:
         """
         One transaction as `principal`: committed at the end of the block, rolled back by an error.
 
-        Raises `DatabaseUnavailable` when PostgreSQL can't be reached and `DatabaseError` for what it refuses;
-        `IntegrityError` passes, for the query modules that know the constraint's meaning.
+        Raises `DatabaseUnavailable` when PostgreSQL can't be reached and `DatabaseError` for what it refuses. The
+        query modules catch the `IntegrityError` whose meaning they know inside the block.
         """
         session = Session(
             self._engine,
@@ -99,8 +108,6 @@ class Database:
             async with session, session.begin():
                 await session.connection()  # begins now, and not at the first statement
                 yield session
-        except IntegrityError:
-            raise
         except (OperationalError, InterfaceError, PoolTimeoutError, TimeoutError) as error:
             raise DatabaseUnavailable(_reason(error)) from error
         except DBAPIError as error:

@@ -16,7 +16,8 @@ Everything that can go wrong, as one tree and one catalogue.
     │  ├─ AlreadyOnboarded          already_onboarded
     │  ├─ AccountExists             account_exists
     │  ├─ RunInProgress             run_in_progress
-    │  └─ AlreadyFired              already_fired
+    │  ├─ AlreadyFired              already_fired
+    │  └─ KeyReused                 idempotency_key_reused
     └─ RunError                     internal_error
        ├─ ConnectError              connect_failed
        │  ├─ HostUnreachable        host_unreachable *
@@ -28,7 +29,10 @@ Everything that can go wrong, as one tree and one catalogue.
        ├─ LaunchError               launch_failed
        │  ├─ PushFailed             push_failed *
        │  ├─ PythonMissing          python_missing
+       │  ├─ GpuBusy                gpu_busy +
+       │  ├─ MachineBusy            machine_busy +
        │  └─ LaunchFailed           launch_failed *
+       ├─ RunCancelled              cancelled
        ├─ AgentError                agent_failed
        │  ├─ ProvisionFailed        provision_failed
        │  ├─ OutOfMemory            out_of_memory
@@ -46,7 +50,7 @@ Everything that can go wrong, as one tree and one catalogue.
           ├─ ResultImplausible      result_implausible
           ├─ ClockDisagrees         clock_disagrees
           └─ SubmissionIncomplete   submission_incomplete
-                                                                (* = worth another try)
+                                     (* = worth another try, + = put off while it may pass)
 
 Every class carries a stable `code`, one sentence of what happened, and a remedy; an instance adds
 `detail` (this case) and `evidence` (what was seen). The code is what is stored, answered and shown.
@@ -57,7 +61,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-Ending = Literal["failed", "inconclusive"]
+Ending = Literal["failed", "inconclusive", "cancelled"]
 
 
 class HarborxError(Exception):
@@ -183,10 +187,28 @@ class AlreadyFired(RequestError):
     http_status = 409
 
 
+class KeyReused(RequestError):
+    code = "idempotency_key_reused"
+    sentence = "This Idempotency-Key stood for another request."
+    remedy = "Send a new key with each new request, and the old one only to repeat the old request."
+    http_status = 422
+
+
 class RunError(HarborxError):
-    """How a run can end without passing. `ending` is the state it ends in."""
+    """
+    How a run can end without passing. `ending` is the state it ends in; `postpones` says that nothing was
+    started, that nobody is at fault, and that it is worth waiting for.
+    """
 
     ending: ClassVar[Ending] = "inconclusive"
+    postpones: ClassVar[bool] = False
+
+
+class RunCancelled(RunError):
+    code = "cancelled"
+    sentence = "The test was cancelled."
+    remedy = "Request another test when you want one."
+    ending: ClassVar[Ending] = "cancelled"
 
 
 class ConnectError(RunError):
@@ -256,6 +278,22 @@ class PythonMissing(LaunchError):
     code = "python_missing"
     sentence = "The machine has no Python 3.8 or newer."
     remedy = "Install python3 (3.8 or newer) on the machine and test again."
+
+
+class GpuBusy(LaunchError):
+    code = "gpu_busy"
+    sentence = "Somebody else is using the machine's GPU, so nothing was measured."
+    remedy = "Free the GPU or test again later; a busy GPU never counts against the supplier."
+    postpones: ClassVar[bool] = True
+
+
+class MachineBusy(LaunchError):
+    """`evidence["other_run"]` names the run that is there, if the machine told."""
+
+    code = "machine_busy"
+    sentence = "Another test is running on this machine."
+    remedy = "Wait for the other test; a machine that is onboarded twice is tested one at a time."
+    postpones: ClassVar[bool] = True
 
 
 class LaunchFailed(LaunchError):

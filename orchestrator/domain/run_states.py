@@ -3,7 +3,7 @@ States of a run and the only moves between them.
 
     queued -> connecting -> preparing -> running -> judging -> passed | failed | inconclusive | cancelled
 
-A run may end from any unfinished state. A worker that takes over an unfinished run, and a retry, start at
+A run may end from any unfinished state, and goes back to `queued` when it is put off. A worker that takes over an unfinished run, and a retry, start at
 `connecting` again and re-attach to what runs on the machine.
 `schema.sql` holds the rule that matters most in a trigger: a finished run never moves.
 """

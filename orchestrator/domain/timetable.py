@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,9 @@ from cronsim import CronSim, CronSimError
 
 from orchestrator.domain.errors import InvalidInput
 
+Misfire = Literal["run_once", "skip"]
+MISFIRE_GRACE: Final = timedelta(minutes=5)
+MOST_COUNTED: Final = 1000
 _ANY_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -49,6 +52,41 @@ class Timetable:
         if self.every_hours is not None:
             return _next_interval(timedelta(hours=self.every_hours), after, previous)
         return _next_cron(self.cron or "", self.timezone, after)
+
+
+@dataclass(frozen=True)
+class Due:
+    """
+    What a schedule owes at some moment: the due time that gets a run (None: none does), those that were
+    missed (first, last, how many; at most `MOST_COUNTED` are counted), and the next one.
+    """
+
+    fire: datetime | None
+    missed: tuple[datetime, datetime, int] | None
+    next_due_at: datetime
+
+
+def what_is_due(
+    timetable: Timetable, schedule_id: UUID, due_at: datetime, *, misfire: Misfire, now: datetime
+) -> Due:
+    """
+    Of the due times from `due_at` to `now` at most the latest gets a run. It is missed itself when nobody
+    was there within `MISFIRE_GRACE`: `skip` leaves it at that, `run_once` makes up for all with one run.
+
+    Raises `InvalidInput` as `Timetable.next_due`.
+    """
+    times = [due_at]
+    following = timetable.next_due(due_at, due_at)
+    while fire_at(schedule_id, following, timetable.jitter_seconds) <= now:
+        if len(times) == MOST_COUNTED:
+            following = timetable.next_due(now, due_at)
+            break
+        times.append(following)
+        following = timetable.next_due(following, following)
+    late = now - fire_at(schedule_id, times[-1], timetable.jitter_seconds)
+    fire = times.pop() if late <= MISFIRE_GRACE or misfire == "run_once" else None
+    missed = (times[0], times[-1], len(times)) if times else None
+    return Due(fire, missed, following)
 
 
 def fire_at(schedule_id: UUID, due_at: datetime, jitter_seconds: int) -> datetime:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 from orchestrator import log
-from orchestrator.database import events, results
+from orchestrator.database import events, leavings, results
 from orchestrator.database.events import Batch, NewEvent
 from orchestrator.database.models import Instance
 from orchestrator.database.session import NOW, SERVICE
@@ -114,13 +114,15 @@ async def conclude(journal: Journal, outcome: Outcome) -> None:
     before = InstanceStatus(run.instance_status, run.instance_test_status)
     status = after_run(outcome.state, outcome.error_code, before)
     ending = NewEvent("ended", _told(outcome), datetime.now(UTC))
-    changes = {
+    changes: dict[str, Any] = {
         "state": outcome.state,
         "error_code": outcome.error_code,
         "error_message": outcome.error_message,
         "evidence": outcome.evidence,
         "finished_at": NOW,
     }
+    if run.launched_at is not None and run.cleaned_at is None:
+        changes["clean_due_at"] = leavings.soon()
     async with journal.database.transaction(SERVICE) as session:
         journal.run = await events.append(session, run.id, run.epoch, Batch([ending], changes))
         if outcome.measured and outcome.verdict:

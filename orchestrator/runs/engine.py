@@ -2,126 +2,225 @@
 The job engine: procrastinate on the same database.
 
 It delivers a run's job at least once and wakes workers; owning a run is decided by the epoch (`execute`).
-Its one periodic task sweeps: fires schedules, takes back jobs of dead workers, finds runs without a job.
+Its periodic task sweeps: fires schedules, takes back jobs of dead workers, finds runs without a job.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+import time
+from typing import Any, Final
 from uuid import UUID
 
 import procrastinate
 from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import Job, Status
+from procrastinate.manager import JobManager
 
 from orchestrator import log
-from orchestrator.database import runs
-from orchestrator.database.session import SERVICE
+from orchestrator.database import idempotency, jobs
+from orchestrator.database.session import KEEPALIVE, SERVICE
 from orchestrator.domain.errors import HarborxError
+from orchestrator.runs.clean import run_janitor
 from orchestrator.runs.execute import Worker, execute_run
 from orchestrator.runs.fire_schedules import fire_due
 
 logger = log.get(__name__)
 
-SWEEP_SECONDS: Final = 5
-_RESTART_WAIT: Final = 2.0
+SWEEP_SECONDS: Final = 2
+_POLL_SECONDS: Final = 1.0  # for jobs whose notification was missed
+_TIDY_CRON: Final = "*/10 * * * *"
+_JOB_HOURS: Final = 24  # jobs that failed are kept so long
+_RESTART_WAIT: Final = 1.0
 _STOP_SECONDS: Final = 5.0
 
 
-def build_engine(worker: Worker) -> procrastinate.App:
-    """An app with our tasks for `worker`; open it before use."""
-    kwargs = {} if worker.settings.database.listen_notify else {"prepare_threshold": None}
-    app = procrastinate.App(
-        connector=procrastinate.PsycopgConnector(
-            conninfo=worker.database.url, kwargs=kwargs, min_size=1, max_size=5
+class Engine:
+    """
+    procrastinate for one worker process: its workers, our tasks, and whether it is still alive.
+
+    Used for one life: a new one takes its place after a broken link (see `run_worker`).
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._running: set[asyncio.Task[Any]] = set()
+        self.app = procrastinate.App(
+            connector=procrastinate.PsycopgConnector(
+                conninfo=worker.database.url, kwargs=_link(worker), min_size=1, max_size=5
+            )
         )
-    )
+        self._jobs = _FencedJobs(self.app.connector)
+        self.app.job_manager = self._jobs
+        self._add_tasks()
 
-    @app.task(name="execute_run", queue="runs")
-    async def execute(run_id: str) -> None:
-        await execute_run(UUID(run_id), worker)
+    async def work(self) -> None:
+        """Until cancelled, or until procrastinate gives up: it does so at the first failed heartbeat."""
+        concurrency = self._worker.settings.worker.concurrency
+        async with self.app.open_async():
+            logger.info("worker.started", worker=self._worker.name, concurrency=concurrency)
+            # Sweeps have a worker of their own: they must not wait behind the runs that they rescue.
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._serve("runs", concurrency))
+                group.create_task(self._serve("sweeps", 1))
+                group.create_task(self._worker.cancellations.poll(self._worker.database))
+                group.create_task(run_janitor(self._worker))
 
-    @app.periodic(cron=f"* * * * * */{SWEEP_SECONDS}")
-    @app.task(name="sweep", queue="sweeps", queueing_lock="sweep")
-    async def sweep(timestamp: int) -> None:
-        await sweep_once(app, worker)
+    async def silence(self) -> None:
+        """
+        Returns once no heartbeat was written for as long as makes others think us dead: procrastinate can
+        hang for ever after a broken link (its issue 1513) and would never say so.
+        """
+        limit = 2 * self._worker.settings.worker.stalled_seconds
+        while True:
+            left = limit - self._jobs.silent_for()
+            if left <= 0:
+                return
+            await asyncio.sleep(left)
 
-    return app
+    async def abandon(self) -> None:
+        """Stop the runs that a hung engine left behind; whoever has their jobs next attaches."""
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=_STOP_SECONDS)
+
+    def _add_tasks(self) -> None:
+        @self.app.task(name="execute_run", queue="runs")
+        async def execute(run_id: str) -> None:
+            task = asyncio.current_task()
+            if task is None:
+                raise AssertionError("a job runs in a task")
+            self._running.add(task)
+            try:
+                await execute_run(UUID(run_id), self._worker)
+            finally:
+                self._running.discard(task)
+
+        @self.app.periodic(cron=f"* * * * * */{SWEEP_SECONDS}")
+        @self.app.task(name="sweep", queue="sweeps", queueing_lock="sweep")
+        async def sweep(timestamp: int) -> None:
+            await sweep_once(self._worker)
+
+        @self.app.periodic(cron=_TIDY_CRON)
+        @self.app.task(name="tidy", queue="sweeps", queueing_lock="tidy")
+        async def tidy(timestamp: int) -> None:
+            await self._jobs.delete_old_jobs(
+                _JOB_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
+            )
+
+    async def _serve(self, queue: str, concurrency: int) -> None:
+        settings = self._worker.settings.worker
+        await self.app.run_worker_async(
+            queues=[queue],
+            name=self._worker.name,
+            concurrency=concurrency,
+            install_signal_handlers=False,
+            listen_notify=self._worker.settings.database.listen_notify,
+            fetch_job_polling_interval=_POLL_SECONDS,
+            update_heartbeat_interval=settings.heartbeat_seconds,
+            stalled_worker_timeout=settings.stalled_seconds,
+            # A run goes on at its machine; whoever gets its job next attaches to it.
+            shutdown_graceful_timeout=_STOP_SECONDS / 2,
+            delete_jobs="successful",
+        )
+        raise _EngineStopped(queue)  # it returns when a heartbeat failed, too
 
 
-async def sweep_once(app: procrastinate.App, worker: Worker) -> None:
+class _EngineStopped(Exception):
+    """procrastinate has ended a worker by itself."""
+
+
+class _FencedJobs(JobManager):
+    """Ends only jobs that this process still has, and knows when a heartbeat was last written."""
+
+    def __init__(self, connector: Any) -> None:
+        super().__init__(connector)
+        self._beats: dict[int, float] = {}
+        self._since = time.monotonic()
+
+    def silent_for(self) -> float:
+        """Seconds since the quieter of our workers was heard, or since the beginning."""
+        return time.monotonic() - min(self._beats.values(), default=self._since)
+
+    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
+        await self.connector.execute_query_async(
+            query=jobs.FINISH_OURS,
+            job_id=job.id,
+            worker_id=job.worker_id,
+            status=status.value,
+            delete_job=delete_job,
+        )
+
+    async def register_worker(self) -> int:
+        worker_id = await super().register_worker()
+        self._beats[worker_id] = time.monotonic()
+        return worker_id
+
+    async def update_heartbeat(self, worker_id: int) -> None:
+        await super().update_heartbeat(worker_id)
+        self._beats[worker_id] = time.monotonic()
+
+
+async def sweep_once(worker: Worker) -> None:
     """What any worker does for all, any number of times; a step that fails leaves the others alone."""
-    for step in (_fire_schedules, _take_back_stalled, _requeue_lost):
+    for step in (_fire_schedules, _take_back_stalled, _requeue_lost, _forget_keys):
         try:
-            await step(app, worker)
+            await step(worker)
         except (HarborxError, ConnectorException) as error:
             logger.warning("sweep.failed", step=step.__name__.lstrip("_"), reason=str(error))
 
 
-async def _fire_schedules(_: procrastinate.App, worker: Worker) -> None:
+async def _fire_schedules(worker: Worker) -> None:
     await fire_due(worker.database)
 
 
-async def _take_back_stalled(app: procrastinate.App, worker: Worker) -> None:
-    stalled = await app.job_manager.get_stalled_jobs(
-        seconds_since_heartbeat=worker.settings.worker.stalled_seconds
-    )
-    for job in stalled:
-        logger.warning("job.stalled", job_id=job.id, task=job.task_name)
-        await app.job_manager.retry_job(job)
-
-
-async def _requeue_lost(_: procrastinate.App, worker: Worker) -> None:
+async def _take_back_stalled(worker: Worker) -> None:
     async with worker.database.transaction(SERVICE) as session:
-        lost = await runs.requeue_lost(session)
+        taken = await jobs.take_back_stalled(session, worker.settings.worker.stalled_seconds)
+    if taken:
+        logger.warning("jobs.stalled", job_ids=taken)
+
+
+async def _requeue_lost(worker: Worker) -> None:
+    async with worker.database.transaction(SERVICE) as session:
+        lost = await jobs.requeue_lost(session)
     if lost:
         logger.info("runs.requeued", count=lost)
 
 
+async def _forget_keys(worker: Worker) -> None:
+    async with worker.database.transaction(SERVICE) as session:
+        await idempotency.forget_expired(session)
+
+
 async def run_worker(worker: Worker, stop: asyncio.Event) -> None:
     """
-    Work until `stop` is set. The engine is restarted when it ends by itself: it stops at the first
-    heartbeat that PostgreSQL doesn't answer.
+    Work until `stop` is set. The engine is replaced when it ends by itself or falls silent.
     """
     stopping = asyncio.create_task(stop.wait())
     try:
         while not stop.is_set():
-            work = asyncio.create_task(_work(worker))
-            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            engine = Engine(worker)
+            work = asyncio.create_task(engine.work())
+            silence = asyncio.create_task(engine.silence())
+            await asyncio.wait({work, stopping, silence}, return_when=asyncio.FIRST_COMPLETED)
+            if silence.done():
+                logger.error("worker.silent", worker=worker.name)
+            silence.cancel()
             await _end(work)
+            await engine.abandon()
             if not stop.is_set():
                 await asyncio.wait({stopping}, timeout=_RESTART_WAIT)
     finally:
         stopping.cancel()
 
 
-async def _work(worker: Worker) -> None:
-    settings = worker.settings.worker
-    app = build_engine(worker)
-    async with app.open_async():
-        logger.info("worker.started", worker=worker.name, concurrency=settings.concurrency)
-        # Sweeps have a worker of their own: they must not wait behind the runs that they rescue.
-        async with asyncio.TaskGroup() as both:
-            both.create_task(_engine_worker(app, worker, "runs", settings.concurrency))
-            both.create_task(_engine_worker(app, worker, "sweeps", 1))
-
-
-async def _engine_worker(
-    app: procrastinate.App, worker: Worker, queue: str, concurrency: int
-) -> None:
-    settings = worker.settings.worker
-    await app.run_worker_async(
-        queues=[queue],
-        name=worker.name,
-        concurrency=concurrency,
-        install_signal_handlers=False,
-        listen_notify=worker.settings.database.listen_notify,
-        update_heartbeat_interval=settings.heartbeat_seconds,
-        stalled_worker_timeout=settings.stalled_seconds,
-        # A run goes on at its machine; whoever gets its job next attaches to it.
-        shutdown_graceful_timeout=_STOP_SECONDS / 2,
-        delete_jobs="successful",
-    )
+def _link(worker: Worker) -> dict[str, Any]:
+    kwargs: dict[str, Any] = dict(KEEPALIVE)
+    if not worker.settings.database.listen_notify:
+        kwargs["prepare_threshold"] = None
+    return kwargs
 
 
 async def _end(work: asyncio.Task[None]) -> None:
@@ -134,7 +233,7 @@ async def _end(work: asyncio.Task[None]) -> None:
     error = work.exception()
     if isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
-    if isinstance(error, ConnectorException | OSError):
+    if isinstance(error, ConnectorException | OSError | _EngineStopped):
         logger.warning("worker.lost_database", reason=type(error).__name__)
     elif error is not None:
         logger.error("worker.failed", exc_info=error)

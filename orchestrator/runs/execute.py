@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -19,77 +18,65 @@ from uuid import UUID
 import structlog
 
 from orchestrator import log
-from orchestrator.config import Settings
 from orchestrator.database import instances, runs
 from orchestrator.database.events import NewEvent
 from orchestrator.database.models import Instance, Run
-from orchestrator.database.session import SERVICE, Database
+from orchestrator.database.session import SERVICE
 from orchestrator.domain.errors import (
     AgentError,
     ConnectionLost,
-    CredentialUnusable,
     DatabaseUnavailable,
     HarborxError,
     HostUnreachable,
     LaunchError,
+    LaunchFailed,
+    MachineBusy,
+    RunCancelled,
     RunError,
     RunTakenOver,
 )
 from orchestrator.domain.gpu_catalogue import is_cpu
 from orchestrator.domain.options import Options
-from orchestrator.domain.retry import End, after_error
+from orchestrator.domain.retry import End, Patience, Postpone, after_error
 from orchestrator.domain.run_states import RunState
+from orchestrator.runs.clean import clean_earlier, clean_other, clean_run, try_to_clean
 from orchestrator.runs.conclude import Outcome, conclude, outcome_of
 from orchestrator.runs.journal import Journal
-from orchestrator.runs.request import credential_binding
-from orchestrator.ssh import agent_archive
-from orchestrator.ssh.addresses import AddressPolicy
+from orchestrator.runs.login import logged_in
+from orchestrator.runs.worker import Worker
 from orchestrator.ssh.clean import clean
-from orchestrator.ssh.connection import Connection, Deadlines, Target, connect
+from orchestrator.ssh.connection import Connection
 from orchestrator.ssh.follow import NO_END
-from orchestrator.ssh.host_keys import first_contact
+from orchestrator.ssh.follow import End as FollowEnd
 from orchestrator.ssh.keys import fingerprint
 from orchestrator.ssh.launch import Order, launch
-from orchestrator.vault import Sealed, Vault
+
+__all__ = ["Worker", "execute_run"]
 
 logger = log.get(__name__)
 
 # The machine ends the benchmark itself at its deadline; we give up a little later.
 _GRACE: Final = 60.0
-_MOST_ATTEMPTS: Final = 200  # claims of one run, however they came about
-_MOST_CLEANED: Final = 5
+_MOST_ATTEMPTS: Final = 1000  # claims of one run, however they came about
 _DATABASE_WAIT: Final = 1.0  # seconds between tries while PostgreSQL is away
-
-
-@dataclass(frozen=True)
-class Worker:
-    """What executing runs needs, made once a process."""
-
-    database: Database
-    vault: Vault
-    settings: Settings
-    name: str
-
-    @property
-    def policy(self) -> AddressPolicy:
-        return AddressPolicy(self.settings.ssh.allowed_networks)
-
-    @property
-    def deadlines(self) -> Deadlines:
-        ssh = self.settings.ssh
-        return Deadlines(connect=ssh.connect_timeout, login=ssh.login_timeout)
 
 
 async def execute_run(run_id: UUID, worker: Worker) -> None:
     """
-    Carry a run to its end, or to where another worker owns it.
+    Carry a run to its end, or to where another worker owns it, or to where it was put off.
 
     Whatever happens is told by the run's row: nothing is raised but cancellation.
     """
     with structlog.contextvars.bound_contextvars(run_id=str(run_id)):
+        held: int | None = None
         while True:
             try:
-                await _claim_and_attempt(run_id, worker)
+                claimed = await _claim(run_id, worker, held)
+                if claimed is None:
+                    return
+                run, instance = claimed
+                held = run.epoch
+                await _carry_on(run, instance, worker)
                 return
             except RunTakenOver:
                 logger.info("run.taken_over")
@@ -98,7 +85,9 @@ async def execute_run(run_id: UUID, worker: Worker) -> None:
                 logger.warning("run.database_away", reason=error.detail)
                 await asyncio.sleep(_DATABASE_WAIT)
             except _TryAgain as again:
-                await asyncio.sleep(again.seconds)
+                with suppress(RunCancelled):  # then the next attempt carries it out
+                    async with worker.cancellations.heeded(run_id):
+                        await asyncio.sleep(again.seconds)
 
 
 class _TryAgain(Exception):
@@ -107,20 +96,24 @@ class _TryAgain(Exception):
         self.seconds = max(0.0, seconds)
 
 
-async def _claim_and_attempt(run_id: UUID, worker: Worker) -> None:
+async def _claim(run_id: UUID, worker: Worker, held: int | None) -> tuple[Run, Instance] | None:
     async with worker.database.transaction(SERVICE) as session:
-        run = await runs.claim(session, run_id, worker.name)
+        run = await runs.claim(session, run_id, worker.name, held)
         if run is None:
-            logger.info("run.finished_before")
-            return
-        instance = await instances.get(session, run.instance_id)
-    journal = await Journal.resume(worker.database, run)
+            logger.info("run.not_claimed", held=held)
+            return None
+        return run, await instances.get(session, run.instance_id)
+
+
+async def _carry_on(run: Run, instance: Instance, worker: Worker) -> None:
+    deadline = worker.settings.agent.deadline_seconds
+    journal = await Journal.resume(worker.database, run, deadline_seconds=deadline)
     if run.attempt > _MOST_ATTEMPTS:
         gave_up = RunError(f"It was given up after {_MOST_ATTEMPTS} attempts.")
         await conclude(journal, Outcome.of_error(gave_up))
         return
     try:
-        await _attempt(journal, instance, worker)
+        await _attempt_or_cancel(journal, instance, worker)
     except RunError as error:
         await _again_or_end(journal, error, worker)
     except (RunTakenOver, DatabaseUnavailable, asyncio.CancelledError):
@@ -131,80 +124,72 @@ async def _claim_and_attempt(run_id: UUID, worker: Worker) -> None:
         await conclude(journal, Outcome.of_error(RunError(told)))
 
 
+async def _attempt_or_cancel(journal: Journal, instance: Instance, worker: Worker) -> None:
+    try:
+        if journal.run.cancel_requested_at is not None:
+            raise RunCancelled()
+        async with worker.cancellations.heeded(journal.run.id):
+            await _attempt(journal, instance, worker)
+    except RunCancelled as cancelled:
+        logger.info("run.cancelling")
+        journal.cancelled = True
+        if journal.run.launched_at is not None:
+            # Ended on the machine first: a cancelled run leaves no GPU busy.
+            async with logged_in(instance, worker) as connection:
+                await clean_run(journal.run, connection, worker)
+        await conclude(journal, Outcome.of_error(cancelled))
+
+
 async def _attempt(journal: Journal, instance: Instance, worker: Worker) -> None:
     """One connection's worth of the story."""
     await journal.enter(RunState.CONNECTING, attempt=journal.run.attempt, worker=worker.name)
     async with _connected(journal, instance, worker) as connection:
         await journal.enter(RunState.PREPARING)
-        await _clean_earlier(journal.run, connection, worker)
+        await clean_earlier(journal.run, connection, worker)
         try:
             outcome = await _measure(journal, instance, connection, worker)
+        except MachineBusy as busy:
+            await _make_way(journal.run, busy, connection, worker)
+            raise
         except (AgentError, LaunchError) as error:
-            if error.retryable:
+            if error.retryable or error.postpones:
                 raise
             outcome = Outcome.of_error(error)
-        except RunTakenOver as error:
-            if not await _still_ours(journal.run, worker):
-                raise
-            # Only our database says who owns a run; a machine that says otherwise lies or was restored.
-            refused = LaunchError("The machine claims that another worker owns the run.")
-            outcome = Outcome.of_error(refused)
-            logger.warning("run.refused_by_machine", reason=error.detail)
         await conclude(journal, outcome)
-        await _clean(journal.run, connection, worker)
+        await try_to_clean(journal.run, connection, worker)
 
 
 @asynccontextmanager
 async def _connected(
     journal: Journal, instance: Instance, worker: Worker
 ) -> AsyncIterator[Connection]:
-    """A login on the instance, after its host key was checked."""
-    target = await _target(instance, worker)
-    if instance.host_key is None:
-        host_key = await _pin_host_key(journal, target, instance.id, worker)
-        target = Target(
-            target.host, target.port, target.user, target.private_key, host_key, target.policy
-        )
-    attempts = worker.settings.ssh.connect_attempts
-    async with connect(target, deadlines=worker.deadlines, attempts=attempts) as connection:
+    async def tell(host_key: str) -> None:
+        facts = {"fingerprint": fingerprint(host_key), "first_contact": True}
+        await journal.append([NewEvent("host_key", facts, datetime.now(UTC))])
+
+    async with logged_in(instance, worker, tell) as connection:
         yield connection
-
-
-async def _target(instance: Instance, worker: Worker) -> Target:
-    async with worker.database.transaction(SERVICE) as session:
-        stored = await instances.credential(session, instance.id)
-    if stored is None:
-        raise CredentialUnusable("The instance has no login on record.")
-    private_key = worker.vault.open(
-        Sealed(stored.key_id, stored.wrapped_key, stored.ciphertext),
-        credential_binding(stored.user_id, stored.id),
-    )
-    return Target(
-        host=instance.ssh_host,
-        port=instance.ssh_port,
-        user=instance.ssh_user,
-        private_key=private_key,
-        host_key=instance.host_key,
-        policy=worker.policy,
-    )
-
-
-async def _pin_host_key(journal: Journal, target: Target, instance_id: UUID, worker: Worker) -> str:
-    """First contact: the machine's key goes on record before any login is tried."""
-    presented = await first_contact(
-        target.endpoint, deadlines=worker.deadlines, attempts=worker.settings.ssh.connect_attempts
-    )
-    async with worker.database.transaction(SERVICE) as session:
-        host_key = await instances.pin_host_key(session, instance_id, presented)
-    facts = {"fingerprint": fingerprint(host_key), "first_contact": True}
-    await journal.append([NewEvent("host_key", facts, datetime.now(UTC))])
-    return host_key
 
 
 async def _measure(
     journal: Journal, instance: Instance, connection: Connection, worker: Worker
 ) -> Outcome:
     """Launch the benchmark or attach to it, follow it to its end, and judge what it said."""
+    try:
+        end = await _follow(journal, instance, connection, worker)
+    except RunTakenOver as error:
+        if not await _still_ours(journal.run, worker):
+            raise
+        # Only our database says who owns a run; a machine that says otherwise lies or was restored.
+        logger.warning("run.refused_by_machine", reason=error.detail)
+        return Outcome.of_error(LaunchError("The machine claims that another worker owns the run."))
+    await journal.enter(RunState.JUDGING)
+    return outcome_of(journal, instance, end, worker.archive.sha256)
+
+
+async def _follow(
+    journal: Journal, instance: Instance, connection: Connection, worker: Worker
+) -> FollowEnd | None:
     run, settings = journal.run, worker.settings.agent
     order = Order(
         run_id=str(run.id),
@@ -212,20 +197,52 @@ async def _measure(
         offset=run.remote_offset,
         spec=_spec(run, instance, worker),
     )
-    archive = agent_archive.pack()
-    async with launch(connection, archive, order, deadlines=worker.deadlines) as following:
+    launched_before = run.launched_at is not None
+    # Before the launch is sent: from here on the machine may hold something of this run, whatever we hear.
+    await journal.launching()
+    async with launch(connection, worker.archive, order, deadlines=worker.deadlines) as following:
         facts = {"attached": following.attached, "pushed": following.pushed}
+        if following.attached and launched_before:  # how long it has been at work we did not see
+            journal.interrupted = True
         journal.begun = asyncio.get_running_loop().time()
-        await journal.enter(RunState.RUNNING, **facts)
+        try:
+            await journal.enter(RunState.RUNNING, **facts)
+        except RunTakenOver:
+            if not following.attached:
+                await _withdraw(run, connection, worker)
+            raise
         deadline = asyncio.get_running_loop().time() + settings.deadline_seconds + _GRACE
         async for chunk in following.chunks(deadline=deadline):
             await journal.take(chunk)
         if following.end is None or following.end.reason != NO_END:
-            await (
-                journal.close()
-            )  # a follower that vanished left half a line: the next one reads it whole
-    await journal.enter(RunState.JUDGING)
-    return outcome_of(journal, instance, following.end, archive.sha256)
+            # A follower that vanished left half a line: the next one reads it whole.
+            await journal.close()
+    return following.end
+
+
+async def _withdraw(run: Run, connection: Connection, worker: Worker) -> None:
+    """
+    We were presumed dead and started the run after its new owner may have ended and cleaned it. It is ended
+    under our old epoch, which the machine refuses where the new owner has spoken since.
+    """
+    try:
+        await clean(connection, worker.archive, str(run.id), run.epoch, deadlines=worker.deadlines)
+    except (RunError, RunTakenOver) as error:
+        logger.info("run.not_withdrawn", error_code=error.code)
+
+
+async def _make_way(run: Run, busy: MachineBusy, connection: Connection, worker: Worker) -> None:
+    """Another benchmark holds the machine: if it is one of ours that should be over, it ends now."""
+    other = busy.evidence.get("other_run", "")
+    try:
+        if await clean_other(run, UUID(other), connection, worker):
+            raise LaunchFailed(
+                "An earlier benchmark of this instance was still there; it was ended."
+            )
+    except ValueError:
+        return  # the machine did not name it
+    except RunTakenOver:
+        return
 
 
 def _spec(run: Run, instance: Instance, worker: Worker) -> str:
@@ -257,43 +274,36 @@ async def _still_ours(run: Run, worker: Worker) -> bool:
 
 
 async def _again_or_end(journal: Journal, error: RunError, worker: Worker) -> None:
-    now = datetime.now(UTC)
-    run = journal.run
-    seek_until = None
-    if run.started_at is not None:
-        longest = worker.settings.agent.deadline_seconds + _GRACE
-        seek_until = run.started_at + timedelta(seconds=longest)
-    decision = after_error(error, attempt=run.attempt, now=now, seek_until=seek_until)
+    now, run = datetime.now(UTC), journal.run
+    patience = _patience(run, worker)
+    decision = after_error(error, retries=run.retries, now=now, patience=patience)
     if isinstance(decision, End):
-        if seek_until is not None and isinstance(error, HostUnreachable):
-            error = ConnectionLost("The machine was not reached again.", evidence=error.evidence)
-        await conclude(journal, Outcome.of_error(error))
+        await conclude(journal, Outcome.of_error(_named(error, journal)))
         return
     wait = (decision.at - now).total_seconds()
-    logger.info("run.retry", error_code=error.code, seconds=wait)
     facts = {"code": error.code, "message": str(error), "retry_in_seconds": wait}
-    await journal.append([NewEvent("retry", facts, now)])
+    if isinstance(decision, Postpone):
+        logger.info("run.postponed", error_code=error.code, seconds=wait)
+        await journal.postpone(decision.at, NewEvent("postponed", facts, now))
+        return
+    logger.info("run.retry", error_code=error.code, seconds=wait)
+    await journal.append([NewEvent("retry", facts, now)], retries=Run.retries + 1)
     raise _TryAgain(wait)
 
 
-async def _clean_earlier(run: Run, connection: Connection, worker: Worker) -> None:
-    """
-    End what earlier runs may have left on this machine: a benchmark that we lost sight of would
-    share the device with this one.
-    """
-    async with worker.database.transaction(SERVICE) as session:
-        earlier = await runs.uncleaned(session, run.instance_id, _MOST_CLEANED)
-    for each in earlier:
-        await _clean(each, connection, worker)
+def _patience(run: Run, worker: Worker) -> Patience:
+    longest = timedelta(seconds=worker.settings.agent.deadline_seconds + _GRACE)
+    busy = timedelta(seconds=worker.settings.worker.busy_wait_seconds)
+    return Patience(
+        seek_until=run.launched_at + longest if run.launched_at else None,
+        wait_until=run.created_at + busy,
+    )
 
 
-async def _clean(run: Run, connection: Connection, worker: Worker) -> None:
-    """Leave nothing behind; what fails here is done before the instance's next run."""
-    try:
-        archive = agent_archive.pack()
-        await clean(connection, archive, str(run.id), run.epoch, deadlines=worker.deadlines)
-    except (RunError, RunTakenOver) as error:
-        logger.warning("run.not_cleaned", error_code=error.code)
-        return
-    async with worker.database.transaction(SERVICE) as session:
-        await runs.mark_cleaned(session, run.id)
+def _named(error: RunError, journal: Journal) -> RunError:
+    """The error that a run ends with, by what the run has been through."""
+    if journal.cancelled:
+        return RunCancelled(f"The machine was not reached to end it there: {error}")
+    if journal.run.launched_at is not None and isinstance(error, HostUnreachable):
+        return ConnectionLost("The machine was not reached again.", evidence=error.evidence)
+    return error

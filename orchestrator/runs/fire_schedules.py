@@ -1,4 +1,4 @@
-"""Schedules that are due become runs: exactly once a due time, whichever worker is first."""
+"""Schedules that are due become runs: exactly once a due time, whichever worker is first; none is lost silently."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from datetime import datetime
 from orchestrator import log
 from orchestrator.database import runs, schedules
 from orchestrator.database.models import Schedule
+from orchestrator.database.schedules import NewFiring
 from orchestrator.database.session import SERVICE, Database, Session
 from orchestrator.domain.errors import AlreadyFired, InvalidInput, RunInProgress
-from orchestrator.domain.timetable import Timetable
+from orchestrator.domain.timetable import what_is_due
 
 logger = log.get(__name__)
 
@@ -18,20 +19,42 @@ _AT_A_TIME = 100
 
 async def fire_due(database: Database) -> int:
     """
-    Request the runs that are due by the database's clock; how many were.
+    Request the runs that are due by the database's clock; how many schedules were due.
 
-    Taking a schedule, requesting its run and moving it on are one transaction, and (schedule, due time)
-    is unique in the database: two workers can't both fire it, and a crash fires nothing by halves.
+    Taking a schedule, requesting its run, noting what became of its due times and moving it on are one
+    transaction, and (schedule, due time) is unique in the database: two workers can't both fire it, and a
+    crash fires nothing by halves.
     """
     async with database.transaction(SERVICE) as session:
         now, due = await schedules.take_due(session, _AT_A_TIME)
         for schedule in due:
-            outcome = await _fire(session, schedule)
-            await schedules.advance(session, schedule, _next_due(schedule, now), outcome)
+            await _settle(session, schedule, now)
     return len(due)
 
 
-async def _fire(session: Session, schedule: Schedule) -> str:
+async def _settle(session: Session, schedule: Schedule, now: datetime) -> None:
+    try:
+        timetable = schedules.timetable_of(schedule)
+        due = what_is_due(
+            timetable, schedule.id, schedule.next_due_at, misfire=schedule.misfire, now=now
+        )
+    except InvalidInput:
+        # Stored by another program, or a time zone that is gone: turned off, not looped on.
+        logger.warning("schedule.unreadable", schedule_id=str(schedule.id))
+        unreadable = NewFiring(schedule.next_due_at, "unreadable")
+        await schedules.advance(session, schedule, None, [unreadable])
+        return
+    firings = []
+    if due.missed is not None:
+        first, last, times = due.missed
+        logger.warning("schedule.missed", schedule_id=str(schedule.id), times=times)
+        firings.append(NewFiring(first, "missed", times=times, last_due_at=last))
+    if due.fire is not None:
+        firings += await _fire(session, schedule, due.fire)
+    await schedules.advance(session, schedule, due.next_due_at, firings)
+
+
+async def _fire(session: Session, schedule: Schedule, due_at: datetime) -> list[NewFiring]:
     try:
         run = await runs.request(
             session,
@@ -39,25 +62,12 @@ async def _fire(session: Session, schedule: Schedule) -> str:
             "schedule",
             schedule.options,
             schedule_id=schedule.id,
-            due_at=schedule.next_due_at,
+            due_at=due_at,
         )
     except AlreadyFired:
-        return "skipped: it had fired before"
+        return []
     except RunInProgress:
         logger.info("schedule.skipped", schedule_id=str(schedule.id))
-        return "skipped: a run was in progress"
+        return [NewFiring(due_at, "in_progress")]
     logger.info("schedule.fired", schedule_id=str(schedule.id), run_id=str(run.id))
-    return "fired"
-
-
-def _next_due(schedule: Schedule, now: datetime) -> datetime | None:
-    try:
-        timetable = Timetable(
-            schedule.every_hours, schedule.cron, schedule.timezone, schedule.jitter_seconds
-        )
-        return timetable.next_due(max(now, schedule.next_due_at), schedule.next_due_at)
-    except (
-        InvalidInput
-    ):  # stored by another program, or a time zone that is gone: turned off, not looped on
-        logger.warning("schedule.unreadable", schedule_id=str(schedule.id))
-        return None
+    return [NewFiring(due_at, "fired", run_id=run.id)]

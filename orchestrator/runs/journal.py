@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from orchestrator.database import events
+from orchestrator.database import events, jobs
 from orchestrator.database.events import Batch, NewEvent
 from orchestrator.database.models import Run
-from orchestrator.database.session import SERVICE, Database
+from orchestrator.database.session import NOW, SERVICE, Database
+from orchestrator.domain.errors import OutputFlood
 from orchestrator.domain.events import (
     Decoder,
     Event,
@@ -33,6 +34,8 @@ from orchestrator.domain.verdict import Observation
 
 LOG_LINES_KEPT: Final = 500
 REFUSALS_KEPT: Final = 20
+_MOST_EVENTS: Final = 5_000
+_EVENTS_A_SECOND: Final = 4
 _REMEMBERED: Final = ("refused", "probe", "result", "failed")
 
 
@@ -43,21 +46,27 @@ class Journal:
     database: Database
     run: Run
     decoder: Decoder
+    most_events: int
     result: ResultBody | None = None
     failed: Failed | None = None
     probe: Probe | None = None
     log_lines: int = 0
     refusals: list[Refused] = field(default_factory=list)
     interrupted: bool = False
+    cancelled: bool = False
     begun: float | None = None  # when the launch was answered, in the loop's time
     _measuring_since: tuple[float, float] | None = None
     _result_at: tuple[float, float] | None = None
 
     @classmethod
-    async def resume(cls, database: Database, run: Run) -> Journal:
-        """A journal that goes on where the stored one ends, knowing what that one was told."""
+    async def resume(cls, database: Database, run: Run, *, deadline_seconds: float) -> Journal:
+        """
+        A journal that goes on where the stored one ends, knowing what that one was told. `deadline_seconds`
+        bounds the number of events: an honest benchmark tells a few a second.
+        """
         decoder = Decoder(run.nonce, offset=run.remote_offset, next_seq=run.next_agent_seq)
-        journal = cls(database, run, decoder, interrupted=run.remote_offset > 0)
+        most = _MOST_EVENTS + round(_EVENTS_A_SECOND * deadline_seconds)
+        journal = cls(database, run, decoder, most, interrupted=run.remote_offset > 0)
         if journal.interrupted:
             async with database.transaction(SERVICE) as session:
                 for event in await events.of_types(session, run.id, _REMEMBERED):
@@ -80,14 +89,38 @@ class Journal:
             raise AssertionError(f"a run does not move from {current} to {state}")
         await self.append([_now("state", {"state": state, **facts})], state=state)
 
+    async def launching(self) -> None:
+        """Note that the machine may hold something of the run from now on."""
+        if self.run.launched_at is None:
+            await self.append([], launched_at=NOW)
+
+    async def postpone(self, until: datetime, event: NewEvent) -> None:
+        """Put the run back into the queue, with a job at `until`: nothing of it is on the machine."""
+        changes = {
+            "state": RunState.QUEUED,
+            "not_before": until,
+            "launched_at": None,
+            "retries": Run.retries + 1,
+        }
+        async with self.database.transaction(SERVICE) as session:
+            batch = Batch([event], changes)
+            self.run = await events.append(session, self.run.id, self.run.epoch, batch)
+            await jobs.defer_run(session, self.run, until)
+
     async def append(self, new: Iterable[NewEvent], **changes: Any) -> None:
         async with self.database.transaction(SERVICE) as session:
             batch = Batch(tuple(new), changes)
             self.run = await events.append(session, self.run.id, self.run.epoch, batch)
 
     async def take(self, data: bytes) -> None:
-        """Decode bytes from the machine and store what they complete."""
+        """
+        Decode bytes from the machine and store what they complete.
+
+        Raises `OutputFlood` for more events than a benchmark has to tell, `RunTakenOver`.
+        """
         await self._store(self.decoder.feed(data))
+        if self.run.last_seq > self.most_events:
+            raise OutputFlood(f"It told more than {self.most_events} events.")
 
     async def close(self) -> None:
         """The machine will say no more: store what was left without a newline."""
@@ -100,6 +133,10 @@ class Journal:
             "remote_offset": self.decoder.offset,
             "next_agent_seq": self.decoder.next_seq,
         }
+        if self.run.retries:
+            changes["retries"] = (
+                0  # the line works again: the next break is waited for briefly at first
+            )
         if self.run.started_at is None and any(isinstance(item, Event) for item in items):
             changes["started_at"] = received
         if new or self.decoder.offset != self.run.remote_offset:

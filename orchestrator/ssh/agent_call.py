@@ -9,7 +9,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.domain.errors import LaunchFailed, PythonMissing, RunTakenOver
+from orchestrator.domain.errors import (
+    GpuBusy,
+    LaunchError,
+    LaunchFailed,
+    MachineBusy,
+    PythonMissing,
+    RunTakenOver,
+)
 from orchestrator.ssh.agent_archive import AgentArchive
 from orchestrator.ssh.connection import Connection, Deadlines
 from orchestrator.ssh.push import push
@@ -70,7 +77,8 @@ async def call_agent(
     Run the agent with `arguments` and a `--marker`, and `line` as the first of its stdin, which
     stays open. An agent that is missing is pushed, a damaged one is replaced; each at most once.
 
-    Raises `PythonMissing`, `LaunchFailed`, `PushFailed`, `RunTakenOver`, `ConnectionLost`.
+    Raises `PythonMissing`, `LaunchFailed`, `PushFailed`, `RunTakenOver`, `ConnectionLost`, and `GpuBusy` or
+    `MachineBusy` where nothing may start now.
     """
     pushed: str | None = None
     fate = "keep"
@@ -108,6 +116,8 @@ def _refuse(answer: Answer, session: Session) -> None:
     match answer:
         case Answer("refused", epoch):
             raise RunTakenOver(f"Epoch {epoch} has spoken.", evidence={"epoch": epoch})
+        case Answer("busy", told):
+            raise _busy(told)
         case Answer("failed", reason):
             raise LaunchFailed(reason, evidence=session.evidence())
         case Answer("python-missing"):
@@ -120,3 +130,10 @@ def _refuse(answer: Answer, session: Session) -> None:
             raise LaunchFailed(
                 "The machine ended the command without an answer.", evidence=session.evidence()
             )
+
+
+def _busy(told: str) -> LaunchError:
+    what, _, rest = told.partition(" ")
+    if what == "gpu":
+        return GpuBusy(f"It says: {rest}." if rest else "")
+    return MachineBusy(evidence={"other_run": rest} if rest else {})

@@ -46,7 +46,8 @@ async def launch(
     Start the run or attach to it: one exec if the agent is there. Leaving ends the follower on the
     machine, never the run.
 
-    Raises `PythonMissing`, `LaunchFailed`, `PushFailed`, `RunTakenOver`, `ConnectionLost`.
+    Raises `PythonMissing`, `LaunchFailed`, `PushFailed`, `GpuBusy`, `MachineBusy`, `RunTakenOver`,
+    `ConnectionLost`.
     """
     arguments = (
         *("launch", "--run", order.run_id, "--epoch", str(order.epoch)),

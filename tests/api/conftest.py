@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from orchestrator.api.app import Surface, create_app
 from orchestrator.config import load
+from orchestrator.database import runs
 from orchestrator.database.session import SERVICE, Database
 from orchestrator.runs.api_keys import create_key
 from orchestrator.vault import Vault
@@ -64,6 +65,22 @@ class Supplier:
         assert answer.status_code == 200, answer.text
         instance: dict[str, Any] = answer.json()["gpu_instance"]
         return instance
+
+    async def request(self) -> dict[str, Any]:
+        """A queued run of a machine of its own."""
+        instance = await self.onboard()
+        answer = await self.client.post(f"/v1/instances/{instance['id']}/runs")
+        assert answer.status_code == 202, answer.text
+        run: dict[str, Any] = answer.json()
+        assert answer.headers["location"] == f"/v1/runs/{run['id']}"
+        return run
+
+    async def claimed_run(self) -> UUID:
+        """A run that a worker has begun."""
+        run_id = UUID((await self.request())["id"])
+        async with self.api.databases.worker.transaction(SERVICE) as session:
+            assert await runs.claim(session, run_id, "worker") is not None
+        return run_id
 
     async def key(self, *scopes: str, **fields: Any) -> str:
         body = {"name": "a key", "scopes": list(scopes) or ["read", "test", "submit"], **fields}

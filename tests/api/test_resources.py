@@ -1,43 +1,29 @@
-"""/v1: runs, results, schedules, problems, limits, and live events over a real server."""
+"""/v1: runs, results, schedules, problems and limits."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
-import uvicorn
 
-from orchestrator.database import events, runs
-from orchestrator.database.events import Batch, NewEvent
-from orchestrator.database.session import NOW, SERVICE, Database
+from orchestrator.database.session import Database
+from orchestrator.runs.fire_schedules import fire_due
 from tests.api.conftest import Api, Supplier, application, connect
+from tests.cli.stories import Storyteller, passing
 from tests.conftest import Databases
 
 Problem = Callable[[httpx.Response, int, str], None]
-
-
-async def request(supplier: Supplier) -> dict[str, Any]:
-    instance = await supplier.onboard()
-    answer = await supplier.client.post(f"/v1/instances/{instance['id']}/runs")
-    assert answer.status_code == 202
-    run: dict[str, Any] = answer.json()
-    assert answer.headers["location"] == f"/v1/runs/{run['id']}"
-    return run
 
 
 async def test_a_second_run_is_a_problem_that_names_the_first(
     supplier: Supplier, is_problem: Problem
 ) -> None:
     """409 run_in_progress carries the unfinished run's id."""
-    run = await request(supplier)
+    run = await supplier.request()
     again = await supplier.client.post(f"/v1/instances/{run['instance_id']}/runs", json={})
     is_problem(again, 409, "run_in_progress")
     assert again.json()["run_id"] == run["id"]
@@ -47,7 +33,7 @@ async def test_others_things_are_not_found(
     supplier: Supplier, other: Supplier, is_problem: Problem
 ) -> None:
     """Another supplier's instance, run, events and schedule are 404 like unknown ones, and in no list."""
-    run = await request(other)
+    run = await other.request()
     for instance_id, run_id in ((run["instance_id"], run["id"]), (str(uuid4()), str(uuid4()))):
         for method, path in (
             ("GET", f"/v1/instances/{instance_id}"),
@@ -56,18 +42,66 @@ async def test_others_things_are_not_found(
             ("DELETE", f"/v1/instances/{instance_id}/schedule"),
             ("GET", f"/v1/runs/{run_id}"),
             ("GET", f"/v1/runs/{run_id}/events"),
+            ("POST", f"/v1/runs/{run_id}/cancel"),
         ):
             is_problem(await supplier.client.request(method, path), 404, "not_found")
         path, body = f"/v1/instances/{instance_id}/schedule", {"every_hours": 6}
         is_problem(await supplier.client.put(path, json=body), 404, "not_found")
+    assert (await other.client.get(f"/v1/runs/{run['id']}")).json() == run
     for path in ("/v1/instances", "/v1/runs", "/v1/results"):
         params = {"instance_id": run["instance_id"]}
         assert (await supplier.client.get(path, params=params)).json()["items"] == []
 
 
+async def test_a_queued_run_is_cancelled_in_the_answer(
+    supplier: Supplier, is_problem: Problem
+) -> None:
+    """It ends at once, cancelling it again changes nothing, and its instance may be tested again."""
+    run = await supplier.request()
+    reader = {"x-api-key": await supplier.key("read")}
+    path = f"/v1/runs/{run['id']}/cancel"
+    is_problem(await supplier.api.client.post(path, headers=reader), 403, "not_allowed")
+    answer = await supplier.client.post(path)
+    assert answer.status_code == 200
+    said = answer.json()
+    assert (said["state"], said["finished"]) == ("cancelled", True)
+    assert said["error"]["code"] == "cancelled"
+    assert said["cancel_requested_at"] == said["finished_at"] is not None
+    assert (await supplier.client.post(path)).json() == said
+    again = await supplier.client.post(f"/v1/instances/{run['instance_id']}/runs")
+    assert again.status_code == 202
+
+
+async def test_a_run_at_work_is_cancelled_by_its_worker(
+    databases: Databases, supplier: Supplier
+) -> None:
+    """The answer has the wish and when it was made; the run is unfinished until its worker has ended it."""
+    run_id = await supplier.claimed_run()
+    said = (await supplier.client.post(f"/v1/runs/{run_id}/cancel")).json()
+    assert (said["state"], said["finished"]) == ("connecting", False)
+    assert said["cancel_requested_at"] is not None
+    again = (await supplier.client.post(f"/v1/runs/{run_id}/cancel")).json()
+    assert again == said
+    assert (await supplier.client.get(f"/v1/runs/{run_id}")).json() == said
+
+
+async def test_a_run_that_has_ended_is_not_cancelled(
+    databases: Databases, supplier: Supplier
+) -> None:
+    """Too late is no error: the run comes back as it ended, with its result."""
+    await supplier.onboard(instance_id="m1")
+    run_id = await asyncio.to_thread(Storyteller(databases.logins).finished, passing())
+    answer = await supplier.client.post(f"/v1/runs/{run_id}/cancel")
+    assert answer.status_code == 200
+    said = answer.json()
+    assert (said["state"], said["cancel_requested_at"]) == ("passed", None)
+    assert said["result"]["run_id"] == str(run_id)
+    assert (await supplier.client.get(f"/v1/runs/{run_id}")).json() == said
+
+
 async def test_problems_are_complete(supplier: Supplier, is_problem: Problem) -> None:
     """Validation, unknown paths, wrong methods and bad cursors have code, remedy and pointers, and no class leaks."""
-    run = await request(supplier)
+    run = await supplier.request()
     path = f"/v1/instances/{run['instance_id']}/runs"
     answer = await supplier.client.post(path, json={"batch_size": 0, "colour": "red"})
     is_problem(answer, 422, "invalid_input")
@@ -112,13 +146,38 @@ async def test_a_schedule_is_put_read_and_removed(supplier: Supplier, is_problem
     body = {"cron": "0 3 * * *", "timezone": "Europe/Berlin", "jitter_seconds": 60}
     made = (await supplier.client.put(path, json=body)).json()
     assert (made["cron"], made["timezone"], made["enabled"]) == ("0 3 * * *", "Europe/Berlin", True)
-    changed = (await supplier.client.put(path, json={"every_hours": 6})).json()
+    assert (made["misfire"], made["firings"]) == ("run_once", [])
+    body = {"every_hours": 6, "misfire": "skip"}
+    changed = (await supplier.client.put(path, json=body)).json()
     assert (changed["id"], changed["every_hours"], changed["cron"]) == (made["id"], 6, None)
+    assert changed["misfire"] == "skip"
     assert (await supplier.client.get(path)).json() == changed
     for wrong in ({}, {"every_hours": 0}, {"cron": "x"}, {"cron": "0 3 * * *", "timezone": "Mars"}):
         is_problem(await supplier.client.put(path, json=wrong), 400, "invalid_input")
     assert (await supplier.client.delete(path)).status_code == 204
     is_problem(await supplier.client.delete(path), 404, "not_found")
+
+
+async def test_a_schedule_tells_what_became_of_its_due_times(
+    databases: Databases, supplier: Supplier
+) -> None:
+    """Missed due times are one line with their number, and the one that was made up for names its run."""
+    instance = await supplier.onboard()
+    path = f"/v1/instances/{instance['id']}/schedule"
+    await supplier.client.put(path, json={"every_hours": 1})
+    with psycopg.connect(databases.logins.owner) as connection:
+        connection.execute(
+            "UPDATE gpu_test_schedules SET next_due_at = now() - interval '130 minutes',"
+            " next_fire_at = now() - interval '130 minutes'"
+        )
+    assert await fire_due(databases.worker) == 1
+    said = (await supplier.client.get(path)).json()
+    fired, missed = said["firings"]
+    [run] = (await supplier.client.get("/v1/runs")).json()["items"]
+    assert (fired["outcome"], fired["run_id"], fired["times"]) == ("fired", run["id"], 1)
+    assert (missed["outcome"], missed["run_id"], missed["times"]) == ("missed", None, 2)
+    assert missed["due_at"] < missed["last_due_at"] < fired["due_at"] == run["due_at"]
+    assert said["last_outcome"] == "fired"
 
 
 async def test_readiness_asks_the_database(api: Api) -> None:
@@ -134,6 +193,49 @@ async def test_readiness_asks_the_database(api: Api) -> None:
     await gone.close()
 
 
+async def test_without_postgresql_callers_are_told_to_come_back(
+    supplier: Supplier, is_problem: Problem
+) -> None:
+    """An endpoint that meets no database answers 503 with Retry-After, in the form of its own errors."""
+    gone = Database("postgresql://harborx_api@127.0.0.1:1/none")
+    headers = {"Authorization": f"Bearer {supplier.token}"}
+    async with connect(application(gone), headers) as client:
+        answer = await client.get("/v1/instances")
+        is_problem(answer, 503, "database_unavailable")
+        body = {"gpu_instance_id": str(uuid4())}
+        old = await client.post("/functions/v1/request-gpu-test", json=body)
+        assert (old.status_code, old.json()["code"]) == (503, "database_unavailable")
+        assert old.json()["error"]
+        assert int(answer.headers["retry-after"]) == int(old.headers["retry-after"]) > 0
+    await gone.close()
+
+
+async def test_the_document_tells_the_errors(api: Api) -> None:
+    """OpenAPI names every operation once, and its errors by their status in the form they are answered in."""
+    document = (await api.client.get("/openapi.json")).json()
+    operations = {
+        operation["operationId"]: (path, operation["responses"])
+        for path, methods in document["paths"].items()
+        for operation in methods.values()
+    }
+    assert len(operations) == sum(map(len, document["paths"].values()))
+    for path, responses in operations.values():
+        errors = {status: each for status, each in responses.items() if status[0] in "45"}
+        form = "application/problem+json"
+        if path.startswith("/v1/"):
+            assert {"401", "404", "422", "503"} <= errors.keys()
+        elif path.startswith("/functions/"):
+            assert {"400", "401", "404", "503"} <= errors.keys()
+            form = "application/json"
+        assert all(list(each["content"]) == [form] for each in errors.values())
+        assert all(
+            "Retry-After" in each["headers"] for status, each in errors.items() if status == "503"
+        )
+    conflicts = {name for name, (_, told) in operations.items() if "409" in told}
+    assert conflicts == {"requestRun", "signUp"}
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
 async def test_a_fault_of_ours_tells_nothing(api: Api, supplier: Supplier) -> None:
     """An unexpected error is a 500 without traceback or values."""
     with psycopg.connect(api.databases.logins.owner) as connection:
@@ -141,102 +243,3 @@ async def test_a_fault_of_ours_tells_nothing(api: Api, supplier: Supplier) -> No
     answer = await supplier.client.get("/v1/instances")
     assert (answer.status_code, answer.json()["code"]) == (500, "database_error")
     assert "gpu_instances" not in answer.text
-
-
-@asynccontextmanager
-async def served(databases: Databases) -> AsyncIterator[str]:
-    """The application behind a real server on a free port."""
-    config = uvicorn.Config(application(databases.api), port=0, log_config=None, lifespan="on")
-    config.timeout_graceful_shutdown = 1
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    try:
-        async with asyncio.timeout(20):
-            while not server.started:
-                await asyncio.sleep(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-async def append(databases: Databases, run_id: UUID, *kinds: str, end: bool = False) -> None:
-    changes = {"state": "passed", "finished_at": NOW} if end else {}
-    new = [NewEvent(kind, {"said": kind}, datetime.now(UTC)) for kind in kinds]
-    async with databases.worker.transaction(SERVICE) as session:
-        await events.append(session, run_id, 1, Batch(new, changes))
-
-
-async def claimed(databases: Databases, supplier: Supplier) -> UUID:
-    run_id = UUID((await request(supplier))["id"])
-    async with databases.worker.transaction(SERVICE) as session:
-        assert await runs.claim(session, run_id, "worker") is not None
-    return run_id
-
-
-async def told(response: httpx.Response) -> AsyncIterator[tuple[str | None, str, Any]]:
-    """The events of a stream as (id, event, data)."""
-    seen: dict[str, str] = {}
-    async for line in response.aiter_lines():
-        if line:
-            name, _, value = line.partition(":")
-            seen[name] = value.strip()
-        elif "event" in seen:
-            yield seen.get("id"), seen["event"], json.loads(seen["data"])
-            seen = {}
-
-
-@pytest.mark.timeout(60)
-async def test_events_are_followed_live_and_resumed(
-    databases: Databases, supplier: Supplier, other: Supplier
-) -> None:
-    """A watcher sees events as they are stored; one that comes back with Last-Event-ID misses and repeats none."""
-    run_id = await claimed(databases, supplier)
-    await append(databases, run_id, "one", "two")
-    headers = {"Authorization": f"Bearer {supplier.token}"}
-    path = f"/v1/runs/{run_id}/events"
-    async with served(databases) as base, httpx.AsyncClient(base_url=base, timeout=20) as client:
-        async with client.stream("GET", path, headers=headers) as response:
-            assert response.headers["content-type"].startswith("text/event-stream")
-            stream = told(response)
-            first = [await anext(stream), await anext(stream)]
-            await append(databases, run_id, "three")
-            live = await anext(stream)
-        assert [(each[0], each[1]) for each in (*first, live)] == [
-            *(("1", "one"), ("2", "two"), ("3", "three"))
-        ]
-        assert live[2]["body"] == {"said": "three"}
-        await append(databases, run_id, "four")
-        resumed = headers | {"Last-Event-ID": "3"}
-        async with client.stream("GET", path, headers=resumed) as response:
-            stream = told(response)
-            assert (await anext(stream))[:2] == ("4", "four")
-            await append(databases, run_id, "ended", end=True)
-            assert (await anext(stream))[:2] == ("5", "ended")
-            last = await anext(stream)
-            assert (last[1], last[2]) == ("end", {"run_id": str(run_id)})
-            assert [item async for item in stream] == []
-        async with client.stream("GET", path, headers=headers, params={"after": 2}) as response:
-            again = [item async for item in told(response)]
-        assert [item[1] for item in again] == ["three", "four", "ended", "end"]
-        refused = await client.get(path, headers={"Authorization": f"Bearer {other.token}"})
-        assert refused.status_code == 404
-
-
-@pytest.mark.timeout(60)
-async def test_a_stream_of_a_deleted_run_ends(databases: Databases, supplier: Supplier) -> None:
-    """When the instance is deleted while somebody watches, the stream ends instead of waiting for ever."""
-    run_id = await claimed(databases, supplier)
-    await append(databases, run_id, "one")
-    headers = {"Authorization": f"Bearer {supplier.token}"}
-    async with (
-        served(databases) as base,
-        httpx.AsyncClient(base_url=base, timeout=20) as client,
-        client.stream("GET", f"/v1/runs/{run_id}/events", headers=headers) as response,
-    ):
-        stream = told(response)
-        assert (await anext(stream))[1] == "one"
-        with psycopg.connect(databases.logins.owner) as connection:
-            connection.execute("DELETE FROM gpu_instances")
-        assert [item[1] async for item in stream] == ["end"]

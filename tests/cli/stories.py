@@ -22,6 +22,7 @@ from orchestrator.domain.options import Options
 from orchestrator.domain.run_states import RunState
 from orchestrator.domain.verdict import Claim, Figures, judge
 from orchestrator.runs.conclude import Outcome, conclude
+from orchestrator.runs.fire_schedules import fire_due
 from orchestrator.runs.journal import Journal
 
 T = TypeVar("T")
@@ -108,7 +109,7 @@ class Storyteller:
             async with database.transaction(SERVICE) as session:
                 run = await runs.claim(session, run_id, "w1")
             assert run is not None
-            journal = await Journal.resume(database, run)
+            journal = await Journal.resume(database, run, deadline_seconds=60.0)
             await journal.append(
                 [NewEvent(kind, body, datetime.now(UTC)) for kind, body in told],
                 state=RunState.JUDGING if outcome.measured else RunState.CONNECTING,
@@ -117,6 +118,26 @@ class Storyteller:
             await conclude(journal, outcome)
 
         self._do(play)
+
+    def claim(self, run_id: UUID) -> None:
+        """A worker has the run and says that it connects."""
+
+        async def take(database: Database) -> None:
+            async with database.transaction(SERVICE) as session:
+                run = await runs.claim(session, run_id, "w1")
+            assert run is not None
+            journal = await Journal.resume(database, run, deadline_seconds=60.0)
+            await journal.append([NewEvent(*EVENTS[0], datetime.now(UTC))])
+
+        self._do(take)
+
+    def run_schedules(self) -> None:
+        """What a worker's clock does: request the runs that are due."""
+
+        async def fire(database: Database) -> None:
+            await fire_due(database)
+
+        self._do(fire)
 
     def finished(self, outcome: Outcome, told: Sequence[Told] = EVENTS) -> UUID:
         """A run of `m1` that has ended so."""
@@ -130,6 +151,13 @@ class Storyteller:
                 return list((await session.exec(select(Run))).all())
 
         return self._do(read)
+
+    def alter(self, statement: str) -> None:
+        async def execute(database: Database) -> None:
+            async with database.transaction(SERVICE) as session:
+                await session.exec(text(statement))  # type: ignore[call-overload]
+
+        self._do(execute)
 
     def _do(self, work: Callable[[Database], Awaitable[T]]) -> T:
         async def whole() -> T:

@@ -16,7 +16,7 @@ _OWN = {
     "credential_unusable": 6,
     "agent_timed_out": 8,
 }
-_BY_ENDING = {"failed": 3, "inconclusive": 9}
+_BY_ENDING = {"failed": 3, "inconclusive": 9, "cancelled": 7}
 _ENDINGS = {code: error for code, error in catalogue().items() if issubclass(error, RunError)}
 
 

@@ -66,12 +66,19 @@ def test_a_second_start_forgets_the_first() -> None:
     [
         ("state", {"state": "judging"}),
         ("result", {"throughput_images_per_sec": 1.0}),
+        ("postponed", {"code": "gpu_busy", "retry_in_seconds": 60.0}),
         ("ended", {"state": "passed"}),
     ],
 )
 def test_the_bar_ends_with_its_phase(event: tuple[str, dict[str, Any]]) -> None:
     """After measuring there is no progress left to show."""
     assert view_after(*EVENTS, event).total is None
+
+
+def test_a_run_that_was_put_off_waits() -> None:
+    """It is in the queue again, and the redrawn line says what it waits for."""
+    view = view_after(*EVENTS, ("postponed", {"code": "gpu_busy", "retry_in_seconds": 60.0}))
+    assert (view.state, view.phase) == ("queued", "put off: GPU busy")
 
 
 def test_unknown_events_change_nothing() -> None:
@@ -128,7 +135,27 @@ def test_progress_is_told_at_each_tenth() -> None:
             {"code": "connection_lost", "message": "It broke.", "retry_in_seconds": 2.0},
             "It broke. Trying again in 2 s.",
         ),
+        (
+            "postponed",
+            {"code": "gpu_busy", "message": "Somebody else.", "retry_in_seconds": 118.7},
+            "GPU busy: put off, next try in 2 min",
+        ),
+        (
+            "postponed",
+            {"code": "machine_busy", "message": "Another test.", "retry_in_seconds": 30},
+            "machine busy with another test: put off, next try in 30 s",
+        ),
+        (
+            "postponed",
+            {"code": "of_a_newer_program", "message": "It snows.", "retry_in_seconds": 7200},
+            "It snows: put off, next try in 2.0 h",
+        ),
         ("ended", {"state": "failed", "message": "No GPU."}, "failed: No GPU."),
+        (
+            "ended",
+            {"state": "cancelled", "code": "cancelled", "message": "The test was cancelled."},
+            "The test was cancelled.",
+        ),
         ("sample", {"gpu_index": 0, "power_watts": 1.0}, None),
     ],
 )
@@ -137,7 +164,9 @@ def test_each_event_has_its_sentence(kind: str, body: dict[str, Any], told: str 
     assert sentence(kind, body) == told
 
 
-@pytest.mark.parametrize("kind", ["log", "refused", "failed", "warning", "provision", "started"])
+@pytest.mark.parametrize(
+    "kind", ["log", "refused", "failed", "warning", "provision", "started", "postponed", "ended"]
+)
 def test_texts_of_machines_are_made_safe(kind: str) -> None:
     """Escapes, controls and line breaks of a machine's text reach no terminal."""
     hostile = "\x1b]0;pwned\x07red\x1b[31m\r\nPASSED \u202e"

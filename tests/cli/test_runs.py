@@ -23,9 +23,9 @@ from orchestrator.domain.errors import (
     HostUnreachable,
     LoginRefused,
     ProvisionFailed,
+    RunCancelled,
     RunError,
 )
-from orchestrator.domain.run_states import RunState
 from orchestrator.runs.conclude import Outcome
 from tests.cli.conftest import Harborx, process
 from tests.cli.stories import EVENTS, Storyteller, passing
@@ -93,8 +93,93 @@ def test_an_ended_run_exits_by_its_code(
 
 def test_a_cancelled_run_exits_7(harborx: Harborx, story: Storyteller) -> None:
     """A cancelled run is neither passed nor failed."""
-    run_id = story.finished(Outcome(RunState.CANCELLED), told=())
+    run_id = story.finished(Outcome.of_error(RunCancelled()), told=())
     assert harborx("watch", str(run_id)).status == 7
+
+
+def test_a_queued_run_is_cancelled_at_once(harborx: Harborx, story: Storyteller) -> None:
+    """`cancel` ends what no worker has, says so and exits 7; a second time it finds the run ended."""
+    run_id = story.request()
+    finished = harborx("cancel", str(run_id))
+    assert finished.status == 7
+    assert finished.out.startswith("CANCELLED m1")
+    assert "was waiting; it is cancelled" in finished.err
+    assert [run.state for run in story.runs()] == ["cancelled"]
+    again = harborx("cancel", str(run_id), "--json")
+    assert (again.status, again.document["state"]) == (7, "cancelled")
+    assert "had ended already: cancelled" in again.err
+
+
+def test_a_run_at_work_is_waited_for(harborx: Harborx, story: Storyteller) -> None:
+    """`cancel` says that the machine comes first, and ends with the run; what was told before is not told again."""
+    run_id = story.request()
+    story.claim(run_id)
+    worker = threading.Thread(target=_heed, args=(story,), daemon=True)
+    worker.start()
+    finished = harborx("cancel", str(run_id))
+    worker.join()
+    assert finished.status == 7
+    assert "it is ended on the machine first" in finished.err
+    assert "The test was cancelled." in finished.err
+    assert "connecting (worker w1)" not in finished.err
+    assert finished.out.startswith("CANCELLED m1")
+
+
+def _heed(story: Storyteller) -> None:
+    """What a worker does with a run that somebody cancels."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        [run] = story.runs()
+        if run.cancel_requested_at is not None:
+            story.tell(run.id, Outcome.of_error(RunCancelled()), told=())
+            return
+
+
+def test_a_cancelled_run_need_not_be_waited_for(harborx: Harborx, story: Storyteller) -> None:
+    """With --no-wait the wish is on record, and the run still its worker's."""
+    run_id = story.request()
+    story.claim(run_id)
+    finished = harborx("cancel", str(run_id), "--no-wait", "--json")
+    assert finished.status == 0
+    assert finished.document["cancel_requested_at"] is not None
+    assert finished.document["finished"] is False
+    assert "cancel requested" in harborx("runs", str(run_id)).out
+
+
+def test_too_late_is_said(harborx: Harborx, story: Storyteller) -> None:
+    """A run that has passed stays so: that is told, and the exit status is the run's."""
+    run_id = story.finished(passing())
+    finished = harborx("cancel", str(run_id))
+    assert finished.status == 0
+    assert "had ended already: passed. Nothing is changed." in finished.err
+    assert finished.out.startswith("PASSED m1")
+
+
+def test_leaving_does_not_take_a_cancellation_back(story: Storyteller) -> None:
+    """Ctrl-C while a run is being ended says that it is ended all the same."""
+    run_id = story.request()
+    story.claim(run_id)
+    with process("cancel", str(run_id)) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if "No worker" in line:
+                break
+        running.send_signal(signal.SIGINT)
+        rest = running.stderr.read()
+        assert running.wait(timeout=20) == 130
+    assert "It stays cancelled" in rest
+    assert "The run goes on" not in rest
+    assert [run.cancel_requested_at is None for run in story.runs()] == [False]
+
+
+def test_a_run_that_was_put_off_says_until_when(harborx: Harborx, story: Storyteller) -> None:
+    """One run in full tells when it is tried again; after its end that is of no interest."""
+    run_id = story.request()
+    story.alter("UPDATE gpu_test_runs SET not_before = now() + interval '2 minutes'")
+    assert "put off until" in harborx("runs", str(run_id)).out
+    assert harborx("runs", str(run_id), "--json").document["not_before"] is not None
+    harborx("cancel", str(run_id))
+    assert "put off until" not in harborx("runs", str(run_id)).out
 
 
 @pytest.mark.parametrize(("failures", "status"), [(3, 0), (PATIENCE + 1, 1)])
@@ -157,7 +242,7 @@ def test_bad_options_are_named(harborx: Harborx, story: Storyteller) -> None:
 
 
 def test_an_interrupt_leaves_the_run_going(story: Storyteller) -> None:
-    """Ctrl-C ends the watching and not the run, and says how to watch it again."""
+    """Ctrl-C ends the watching and not the run, and says how to watch it again and how to end it."""
     with process("test", "m1") as running:
         assert running.stderr is not None
         for line in running.stderr:
@@ -168,6 +253,7 @@ def test_an_interrupt_leaves_the_run_going(story: Storyteller) -> None:
         assert running.wait(timeout=20) == 130
     [run] = story.runs()
     assert f"harborx watch {run.id}" in rest
+    assert f"harborx cancel {run.id}" in rest
     assert "Traceback" not in rest
     assert run.state == "queued"
 

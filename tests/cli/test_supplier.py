@@ -187,16 +187,39 @@ def test_a_schedule_by_cron_in_its_time_zone(harborx: Harborx, story: Storytelle
 
 
 def test_a_schedule_is_turned_off_on_and_removed(harborx: Harborx, story: Storyteller) -> None:
-    """Off keeps the schedule, on counts from now, remove forgets it."""
-    harborx("schedule", "set", "m1", "--every-hours", "1", "--batch-size", "8")
+    """Off keeps the schedule and its policy, on counts from now, remove forgets it."""
+    harborx("schedule", "set", "m1", "--every-hours", "1", "--batch-size", "8", "--misfire", "skip")
     assert harborx("schedule", "off", "m1", "--json").document["enabled"] is False
     on = harborx("schedule", "on", "m1", "--json").document
     assert (on["enabled"], on["every_hours"], on["options"]) == (True, 1, {"batch_size": 8})
+    assert on["misfire"] == "skip"
     assert "every hour" in harborx("schedule", "list").out
     assert harborx("schedule", "remove", "m1").status == 0
     assert harborx("schedule", "list", "--json").documents == []
     again = harborx("schedule", "remove", "m1", "--json")
     assert (again.status, again.error["error"]) == (1, "not_found")
+
+
+def test_a_schedule_tells_what_became_of_its_due_times(
+    harborx: Harborx, story: Storyteller
+) -> None:
+    """`schedule show` has a line for each due time in words, several missed ones in one line."""
+    harborx("schedule", "set", "m1", "--every-hours", "1")
+    assert "made up for by one test" in harborx("schedule", "show", "m1").out
+    story.alter(
+        "UPDATE gpu_test_schedules SET next_due_at = now() - interval '130 minutes',"
+        " next_fire_at = now() - interval '130 minutes'"
+    )
+    story.run_schedules()
+    [run] = story.runs()
+    shown = harborx("schedule", "show", "m1").out
+    _, fired, missed = shown.splitlines()[-3:]
+    assert fired.split()[-3:] == ["run", "requested", str(run.id)]
+    assert "(2 times)" in missed
+    assert "missed: no worker was running" in missed
+    document = harborx("schedule", "show", "m1", "--json").document
+    assert [each["outcome"] for each in document["firings"]] == ["fired", "missed"]
+    assert "run requested" in harborx("schedule", "list").out
 
 
 @pytest.mark.parametrize(
@@ -226,6 +249,9 @@ def test_a_bad_schedule_is_refused(
     [
         ("schedule", "set", "m9", "--every-hours", "1"),
         ("schedule", "off", "m1"),
+        ("schedule", "show", "m1"),
+        ("cancel", "00000000-0000-4000-8000-000000000000"),
+        ("cancel", "nonsense"),
         ("instances", "m9"),
         ("runs", "--instance", "m9"),
         ("runs", "00000000-0000-4000-8000-000000000000"),

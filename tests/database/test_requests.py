@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from orchestrator.database import instances, results, runs, schedules
 from orchestrator.database.models import Instance
@@ -116,18 +116,16 @@ async def test_an_instance_is_onboarded_once_a_supplier(tenant: Tenant, other: T
 async def test_a_schedule_belongs_to_its_instances_owner(tenant: Tenant, other: Tenant) -> None:
     """A schedule is replaced in place by its owner and invisible to others."""
     instance = await tenant.onboard()
-    now = datetime(2026, 1, 1, tzinfo=UTC)
 
     async def put(session: Session, hours: int) -> Any:
         timetable = Timetable(every_hours=hours)
-        return await schedules.put(
-            session, instance.id, timetable, enabled=True, options={}, now=now
-        )
+        return await schedules.put(session, instance.id, timetable, enabled=True, options={})
 
     async with tenant.databases.api.transaction(tenant.principal) as session:
         first = await put(session, 6)
         second = await put(session, 12)
         assert (first.id, second.every_hours) == (second.id, 12)
+        now = (await session.exec(select(func.now()))).scalar_one()  # type: ignore[call-overload]
         assert second.next_due_at == now + timedelta(hours=12)
     async with tenant.databases.api.transaction(other.principal) as session:
         assert await schedules.every(session) == []

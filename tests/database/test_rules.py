@@ -91,7 +91,7 @@ async def test_a_finished_run_never_moves_again(tenant: Tenant, end: RunState) -
     run = await new_run(tenant)
     claimed = await claim(tenant.databases, run.id)
     assert claimed is not None
-    code = "agent_crashed" if end in ("failed", "inconclusive") else None
+    code = "agent_crashed" if end != "passed" else None
     await append(tenant.databases, run, 1, "ended", state=end, finished_at=NOW, error_code=code)
     assert await claim(tenant.databases, run.id) is None
     with pytest.raises(RunTakenOver):

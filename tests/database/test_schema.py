@@ -162,7 +162,7 @@ def test_a_generous_server_gives_tenants_no_more(empty_database: Logins) -> None
         ).fetchall()
     assert tables == []
     assert secrets == (False,)
-    assert doors == [("request_run",)]
+    assert doors == [("cancel_run",), ("request_run",)]
 
 
 async def test_an_exhausted_pool_is_a_database_that_is_away(logins: Logins) -> None:

@@ -30,6 +30,9 @@ INSERT INTO gpu_credentials (user_id, instance_id, kind, public_key, fingerprint
 INSERT INTO performance_metrics (user_id, gpu_inventory_id) VALUES (%(user)s, %(user)s);
 INSERT INTO gpu_test_schedules (id, user_id, instance_id, every_hours, next_due_at, next_fire_at)
     VALUES (%(user)s, %(user)s, %(user)s, 6, now(), now());
+INSERT INTO gpu_test_firings (schedule_id, due_at, user_id, outcome, last_due_at)
+    VALUES (%(user)s, now(), %(user)s, 'missed', now());
+INSERT INTO idempotency_keys (user_id, key, fingerprint, answer) VALUES (%(user)s, 'one', sha256('x'), '{}');
 INSERT INTO gpu_test_runs (id, user_id, instance_id, requested_by, instance_status, instance_test_status)
     VALUES (%(user)s, %(user)s, %(user)s, 'api', 'pending', 'not_started');
 INSERT INTO gpu_test_events (run_id, seq, user_id, type, body) VALUES (%(user)s, 1, %(user)s, 'log', '{}');
@@ -139,6 +142,7 @@ def test_a_supplier_changes_nothing_of_another(api: Connection) -> None:
                 assert api.execute(statement, (BOB,)).rowcount == 0
     assert changeable == {
         *("supplier_profiles", "gpu_inventory", "gpu_instances", "gpu_test_schedules", "api_keys"),
+        "idempotency_keys",
     }
 
 

@@ -21,22 +21,22 @@ OURS = [cls for cls in _classes() if cls.__module__ == errors.__name__]
 
 
 def test_the_drawn_tree_is_the_real_one() -> None:
-    """The docstring lists every class below its parent, with its code, and marks what is worth another try."""
-    drawn: dict[str, tuple[str | None, str, bool]] = {}
+    """The docstring lists every class below its parent, with its code, and marks what is tried again or put off."""
+    drawn: dict[str, tuple[str | None, str, str]] = {}
     above: list[tuple[int, str]] = []
     for row in (errors.__doc__ or "").splitlines():
-        found = re.match(r"^([ │├└─]{4,})(\w+) +([a-z_]+)( \*)?$", row)
+        found = re.match(r"^([ │├└─]{4,})(\w+) +([a-z_]+)( [*+])?$", row)
         if found is None:
             continue
-        indent, name, code, star = found.groups()
+        indent, name, code, mark = found.groups()
         above = [(depth, parent) for depth, parent in above if depth < len(indent)]
-        drawn[name] = (above[-1][1] if above else None, code, bool(star))
+        drawn[name] = (above[-1][1] if above else None, code, (mark or "").strip())
         above.append((len(indent), name))
     real = {
         cls.__name__: (
             None if cls is HarborxError else cls.__bases__[0].__name__,
             cls.code,
-            cls.retryable,
+            "*" if cls.retryable else "+" if getattr(cls, "postpones", False) else "",
         )
         for cls in OURS
     }
@@ -68,7 +68,9 @@ def test_a_code_of_a_newer_program_is_explained_too() -> None:
 
 def test_ends_and_statuses_are_set() -> None:
     """Every error of a run names the state it ends in, every caller's mistake a 4xx status."""
-    assert {cls.ending for cls in OURS if issubclass(cls, RunError)} == {"failed", "inconclusive"}
+    endings = {cls.ending for cls in OURS if issubclass(cls, RunError)}
+    assert endings == {"failed", "inconclusive", "cancelled"}
     assert all(400 <= cls.http_status < 500 for cls in OURS if issubclass(cls, RequestError))
     unproven = {cls.code for cls in OURS if issubclass(cls, RunError) and cls.ending != "failed"}
+    assert {cls.code for cls in OURS if issubclass(cls, RunError) and cls.postpones} <= unproven
     assert {"host_rebooted", "provision_failed", "connection_lost", "internal_error"} <= unproven

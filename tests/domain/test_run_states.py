@@ -9,13 +9,22 @@ import pytest
 from orchestrator.domain.errors import (
     AgentCrashed,
     ConnectionLost,
+    GpuBusy,
     HostUnreachable,
     LoginRefused,
+    MachineBusy,
     PushFailed,
     RunError,
 )
 from orchestrator.domain.instance_status import InstanceStatus, after_run
-from orchestrator.domain.retry import MAX_ATTEMPTS, End, RetryAt, after_error
+from orchestrator.domain.retry import (
+    MAX_RETRIES,
+    End,
+    Patience,
+    Postpone,
+    RetryAt,
+    after_error,
+)
 from orchestrator.domain.run_states import FINISHED, RunState, may_move
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -51,12 +60,15 @@ def test_what_an_end_means_for_the_instance(before: tuple[str, str]) -> None:
 
 
 LATER = NOW + timedelta(hours=1)
+FOUND_BUSY = [GpuBusy(), MachineBusy()]
 
 
 def _waits(error: RunError, seek_until: datetime | None) -> list[float | None]:
+    """Seconds until the next try after each of the first seven errors, None where the run ends."""
+    patience = Patience(seek_until, wait_until=LATER)
     decisions = [
-        after_error(error, attempt=attempt, now=NOW, seek_until=seek_until)
-        for attempt in range(1, MAX_ATTEMPTS + 1)
+        after_error(error, retries=retries, now=NOW, patience=patience)
+        for retries in range(MAX_RETRIES + 1)
     ]
     return [
         (each.at - NOW) / timedelta(seconds=1) if isinstance(each, RetryAt) else None
@@ -65,19 +77,32 @@ def _waits(error: RunError, seek_until: datetime | None) -> list[float | None]:
 
 
 def test_a_lost_connection_is_sought_again_ever_later() -> None:
-    """Waits double; before the launch the last attempt ends the run."""
-    assert _waits(PushFailed(), None) == [2, 4, 8, 16, 32, None]
-    assert _waits(ConnectionLost(), LATER) == [2, 4, 8, 16, 32, 60]
+    """Waits double; before the launch the sixth retry is the last, and none waits long once it was launched."""
+    assert _waits(PushFailed(), None) == [2, 4, 8, 16, 32, 60, None]
+    assert _waits(ConnectionLost(), LATER) == [2, 4, 8, 10, 10, 10, 10]
 
 
-def test_an_unreachable_machine_is_sought_again_only_while_it_works() -> None:
+def test_an_unreachable_machine_is_sought_again_only_where_it_had_answered() -> None:
     """Who asked for a test of a dead address hears so at once; a running benchmark is looked for to its end."""
-    assert _waits(HostUnreachable(), None) == [None] * MAX_ATTEMPTS
-    assert _waits(HostUnreachable(), LATER) == [2, 4, 8, 16, 32, 60]
-    assert _waits(HostUnreachable(), NOW) == [None] * MAX_ATTEMPTS
+    assert _waits(HostUnreachable(), None) == [None, 4, 8, 16, 32, 60, None]
+    assert _waits(HostUnreachable(), LATER) == [2, 4, 8, 10, 10, 10, 10]
+    assert _waits(HostUnreachable(), NOW) == [None] * 7
+
+
+@pytest.mark.parametrize("error", FOUND_BUSY)
+def test_a_busy_machine_is_put_off_until_patience_ends(error: RunError) -> None:
+    """Nothing was started, so the run waits, in the queue and ever longer, and ends only with its patience."""
+    patience = Patience(None, wait_until=NOW + timedelta(minutes=12))
+    put_off = [after_error(error, retries=n, now=NOW, patience=patience) for n in (0, 1, 2, 9)]
+    assert put_off == [Postpone(NOW + timedelta(minutes=minutes)) for minutes in (1, 2, 4, 10)]
+    later = NOW + timedelta(minutes=11)
+    last = after_error(error, retries=9, now=later, patience=patience)
+    assert last == Postpone(patience.wait_until)
+    assert after_error(error, retries=9, now=patience.wait_until, patience=patience) == End()
 
 
 def test_what_another_try_can_not_mend_ends() -> None:
     """A refused login or a crash is never tried again."""
     for error in (LoginRefused(), AgentCrashed(), RunError()):
-        assert after_error(error, attempt=1, now=NOW, seek_until=LATER) == End()
+        decision = after_error(error, retries=0, now=NOW, patience=Patience(LATER, LATER))
+        assert decision == End()

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from orchestrator.domain.errors import InvalidInput
-from orchestrator.domain.timetable import Timetable, fire_at
+from orchestrator.domain.timetable import (
+    MISFIRE_GRACE,
+    MOST_COUNTED,
+    Due,
+    Misfire,
+    Timetable,
+    fire_at,
+    what_is_due,
+)
 
 
 def at(text: str) -> datetime:
@@ -93,3 +102,65 @@ def test_jitter_is_the_same_for_everybody_and_within_bounds() -> None:
     assert fire_at(schedule, due, 600) - due != fire_at(schedule, at("2026-01-02T00:00"), 600) - at(
         "2026-01-02T00:00"
     )
+
+
+def owed(timetable: Timetable, due: str, now: str, misfire: Misfire = "run_once") -> Due:
+    return what_is_due(timetable, UUID(int=0), at(due), misfire=misfire, now=at(now))
+
+
+@pytest.mark.parametrize("misfire", ["run_once", "skip"])
+def test_a_time_that_is_met_fires_under_either_policy(misfire: Misfire) -> None:
+    """Within the grace nothing was missed; a time nobody met is told as missed, the latest fires."""
+    hourly = Timetable(every_hours=1)
+    grace = f"{at('2026-01-01T10:00') + MISFIRE_GRACE:%Y-%m-%dT%H:%M}"
+    met = owed(hourly, "2026-01-01T10:00", grace, misfire)
+    assert met == Due(at("2026-01-01T10:00"), None, at("2026-01-01T11:00"))
+    late = owed(hourly, "2026-01-01T07:00", grace, misfire)
+    missed = (at("2026-01-01T07:00"), at("2026-01-01T09:00"), 3)
+    assert late == Due(at("2026-01-01T10:00"), missed, at("2026-01-01T11:00"))
+
+
+def test_after_a_long_silence_the_policy_decides() -> None:
+    """`run_once` makes up for all that was missed with one run of the latest time, `skip` with none."""
+    hourly = Timetable(every_hours=1)
+    once = owed(hourly, "2026-01-01T07:00", "2026-01-01T10:06", "run_once")
+    missed = (at("2026-01-01T07:00"), at("2026-01-01T09:00"), 3)
+    assert once == Due(at("2026-01-01T10:00"), missed, at("2026-01-01T11:00"))
+    skipped = owed(hourly, "2026-01-01T07:00", "2026-01-01T10:06", "skip")
+    missed = (at("2026-01-01T07:00"), at("2026-01-01T10:00"), 4)
+    assert skipped == Due(None, missed, at("2026-01-01T11:00"))
+
+
+def test_a_year_of_silence_is_not_counted_to_the_end() -> None:
+    """However long nobody was there, a bounded number of times is counted and the next one is ahead."""
+    now = "2026-12-31T23:59"
+    due = owed(Timetable(cron="* * * * *"), "2026-01-01T00:00", now, "skip")
+    assert due.missed is not None
+    assert due.missed[2] == MOST_COUNTED
+    assert due.next_due_at > at(now)
+
+
+@pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"])
+def test_the_night_the_clocks_change_owes_each_time_once(day: str) -> None:
+    """Where an hour is skipped or comes twice, a nightly test in it is due exactly once."""
+    nightly = Timetable(cron="30 2 * * *", timezone="Europe/Berlin")
+    start = nightly.next_due(at(f"{day}T00:00") - timedelta(days=1), None)
+    due = what_is_due(
+        nightly, UUID(int=0), start, misfire="run_once", now=start + timedelta(days=2, hours=1)
+    )
+    told = [start, due.fire, due.next_due_at]
+    local = [f"{moment.astimezone(ZoneInfo('Europe/Berlin')):%d}" for moment in told if moment]
+    assert len(set(local)) == len(local) == 3
+    assert due.missed is not None
+    assert due.missed[2] == 2
+
+
+def test_jitter_delays_what_is_owed() -> None:
+    """A due time whose share of the jitter has not passed is not owed yet."""
+    spread = Timetable(every_hours=1, jitter_seconds=1800)
+    first = at("2026-01-01T10:00")
+    second_fires = fire_at(UUID(int=0), first + timedelta(hours=1), 1800)
+    for now, fires in ((second_fires - timedelta(seconds=1), 10), (second_fires, 11)):
+        due = what_is_due(spread, UUID(int=0), first, misfire="run_once", now=now)
+        assert due.fire is not None
+        assert due.fire.hour == fires

@@ -35,6 +35,14 @@ class ScriptedMachine:
     logins_begun: int = 0
     execs: list[str] = field(default_factory=list)
     connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
+    reachable: bool = True
+    turned_away: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def hang_up(self) -> None:
+        """End every connection; with `reachable` false whoever comes next is turned away."""
+        for connection in self.connections:
+            connection.abort()
+        await asyncio.gather(*(each.wait_closed() for each in self.connections))
 
     def target(self, *, host_key: str | None = "") -> Target:
         pinned = self.host_key if host_key == "" else host_key
@@ -207,6 +215,9 @@ class _Door(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._machine.connections.append(conn)
+        if not self._machine.reachable:
+            self._machine.turned_away.set()
+            conn.abort()
 
     def begin_auth(self, username: str) -> bool:
         self._machine.logins_begun += 1

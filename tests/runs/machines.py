@@ -132,6 +132,30 @@ async def _not_finite(machine: Benchmark) -> None:
     machine.end()
 
 
+async def _gap(machine: Benchmark) -> None:
+    await machine.started()
+    machine.seq = 5
+    await machine.result()
+    machine.end()
+
+
+async def _another_nonce(machine: Benchmark) -> None:
+    machine.spec["nonce"] = "0" * 32
+    await machine.started()
+    await machine.result()
+    machine.end()
+
+
+async def _tiny_events(machine: Benchmark) -> None:
+    await machine.started()
+    head = {"v": 1, "nonce": machine.spec["nonce"], "t": 1.0, "type": "warning"}
+    for first in range(1, 1_000_000, 500):
+        lines = (
+            json.dumps({**head, "seq": first + n, "code": "", "message": ""}) for n in range(500)
+        )
+        await machine.say("".join(f"{line}\n" for line in lines).encode())
+
+
 async def _too_fast(machine: Benchmark) -> None:
     await machine.started()
     await machine.result(
@@ -182,7 +206,35 @@ async def _torn_then_good(machine: Benchmark) -> None:
     machine.end()
 
 
+async def _holds(machine: Benchmark) -> None:
+    """A benchmark that goes on until its follower leaves."""
+    await machine.started()
+    await machine.process.stdin.read()
+
+
+def busy(name: str, answer: str) -> str:
+    """A machine that answers the first launch with `busy <answer>` and measures at the second."""
+    launches = 0
+
+    async def exec_script(process: Exec, marker: str) -> None:
+        nonlocal launches
+        if " clean " in f" {process.command} ":
+            process.stdout.write(f"@harborx {marker} cleaned\n".encode())
+            return
+        launches += 1
+        if launches == 1:
+            process.stdout.write(f"@harborx {marker} busy {answer}\n".encode())
+            return
+        spec = json.loads(await process.stdin.readline())
+        process.stdout.write(f"@harborx {marker} begin started\n".encode())
+        await _good(Benchmark(process, marker, spec))
+
+    SCRIPTS[name] = exec_script
+    return name
+
+
 GOOD = scripted("good", _good)
+HOLDS = scripted("holds", _holds)
 TORN_THEN_GOOD = scripted("torn_then_good", _torn_then_good)
 SAYS_IT_ONCE = scripted("says_it_once", _says_it_once)
 
@@ -196,6 +248,9 @@ MISBEHAVIOUR = {
     scripted("no_torch", _no_torch): ("inconclusive", "provision_failed", "pending"),
     scripted("reboot", _reboot): ("inconclusive", "host_rebooted", "pending"),
     scripted("two_results", _two_results): ("failed", "output_refused", "failed"),
+    scripted("gap", _gap): ("failed", "output_refused", "failed"),
+    scripted("another_nonce", _another_nonce): ("failed", "output_refused", "failed"),
+    scripted("tiny_events", _tiny_events): ("failed", "output_flood", "failed"),
     scripted("not_finite", _not_finite): ("failed", "output_refused", "failed"),
     scripted("too_fast", _too_fast): ("failed", "result_implausible", "failed"),
     scripted("no_progress", _no_progress): ("inconclusive", "clock_disagrees", "pending"),

@@ -86,6 +86,12 @@ async def test_a_worker_that_was_presumed_dead_can_write_nothing(marketplace: Ma
     assert zombie is not None
     assert owner is not None
     assert owner.epoch == zombie.epoch + 1 == 2
+    async with database.transaction(SERVICE) as session:
+        assert await runs.claim(session, run.id, "zombie", held=zombie.epoch) is None
+        again = await runs.claim(session, run.id, "owner", held=owner.epoch)
+        assert again is not None
+        # Its claim was committed and the answer lost: it is still the one that holds the run.
+        assert await runs.claim(session, run.id, "owner", held=owner.epoch) is not None
     with pytest.raises(RunTakenOver):
         async with database.transaction(SERVICE) as session:
             await events.append(session, run.id, 1, Batch((), {"remote_offset": 100}))
