@@ -65,10 +65,10 @@ class WorkerSettings(_Group):
     concurrency: Annotated[int, Field(ge=1, le=5000, description="Runs at a time.")] = 100
     heartbeat_seconds: Annotated[
         float, Field(gt=0, le=60, description="How often a worker says that it lives.")
-    ] = 2.0
+    ] = 1.0
     stalled_seconds: Annotated[
         float, Field(gt=1, le=600, description="A worker silent for so long has lost its jobs.")
-    ] = 6.0
+    ] = 5.0
     busy_wait_seconds: Annotated[
         float, Field(ge=0, le=86_400, description="How long a run waits for a GPU that is in use.")
     ] = 3600.0

@@ -29,7 +29,7 @@ def dispatch(arguments: List[str]) -> int:
     if args.command == "clean":
         from remote_agent.clean import clean
 
-        return clean(args.run, args.epoch, args.marker)
+        return clean(args.run, args.epoch, args.marker, args.keep)
     if args.command == "supervise":
         from remote_agent.supervisor import supervise
 
@@ -37,7 +37,11 @@ def dispatch(arguments: List[str]) -> int:
     if args.command == "sample":
         from remote_agent.telemetry import sample
 
-        return sample(args.bus_id)
+        return sample(args.bus_id, args.parent)
+    if args.command == "occupancy":
+        from remote_agent.occupancy import occupancy
+
+        return occupancy()
     from remote_agent.benchmark import benchmark
 
     return benchmark(args.folder, args.seq, args.start)
@@ -54,8 +58,12 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--marker", type=_marker, required=True)
     launch.add_argument("--offset", type=_count, required=True)
     launch.add_argument("--sha256", required=True)
+    clean.add_argument("--keep", type=_digest)
     commands.add_parser("supervise", help="internal").add_argument("folder")
-    commands.add_parser("sample", help="internal").add_argument("bus_id")
+    sample = commands.add_parser("sample", help="internal")
+    sample.add_argument("bus_id")
+    sample.add_argument("parent", type=_count)
+    commands.add_parser("occupancy", help="internal")
     benchmark = commands.add_parser("benchmark", help="internal")
     benchmark.add_argument("folder")
     benchmark.add_argument("--seq", type=_count, default=0)
@@ -75,6 +83,12 @@ def _count(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError("not a whole number")
     return int(text)
+
+
+def _digest(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):  # with anything else no agent would be kept
+        raise argparse.ArgumentTypeError("not 64 hex digits")
+    return text
 
 
 def _marker(text: str) -> str:

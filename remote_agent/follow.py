@@ -64,7 +64,7 @@ def _open(folder: RunFolder) -> Optional[int]:
 
 def _loss(folder: RunFolder, events: Optional[int]) -> Optional[str]:
     """Why no exit file will ever come, None while one may."""
-    if events is None or not folder.exists():
+    if events is None or not folder.holds(events):
         return "folder_lost"
     if folder.rebooted():
         return "host_rebooted"

@@ -2,6 +2,7 @@
 
 import collections
 import fcntl
+import functools
 import os
 import select
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import time
 from typing import Callable, Deque, List
 
-from remote_agent import interpreters, nvml
+from remote_agent import interpreters, nvml, processes
 from remote_agent.failure import Failure
 from remote_agent.spec import Provisioning
 
@@ -128,7 +129,11 @@ class _Installation:
         """Runs `argv` to its end or for `seconds`, telling its lines; whether it succeeded."""
         try:
             child = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                preexec_fn=functools.partial(processes.die_with, os.getpid()),
             )
         except OSError as error:
             self._last.append(str(error))

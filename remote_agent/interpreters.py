@@ -1,11 +1,14 @@
 """The Pythons of this machine, and which of them can measure."""
 
+import functools
 import json
 import os
 import re
 import subprocess
 import sys
 from typing import Iterator, List, NamedTuple, Optional, Tuple
+
+from remote_agent import processes
 
 _CHECK_SECONDS = 120.0  # importing torch from a cold network disk takes its time
 _MOST = 24
@@ -76,6 +79,7 @@ def check(path: str) -> Optional[Interpreter]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            preexec_fn=functools.partial(processes.die_with, os.getpid()),
             timeout=_CHECK_SECONDS,
         ).stdout.decode("utf-8", "replace")
     except (OSError, subprocess.TimeoutExpired):

@@ -1,12 +1,13 @@
 """`launch`: start a run's supervisor or attach to it, then follow what it says."""
 
+import contextlib
 import os
 import select
 import sys
 import time
-from typing import Dict, List
+from typing import Dict, List, Optional
 
-from remote_agent import own_code, processes, spec
+from remote_agent import own_code, processes, runs_lock, spec
 from remote_agent.follow import follow
 from remote_agent.output import Answers, write_all
 from remote_agent.run_folder import EpochRefused, FolderGone, RunFolder
@@ -14,10 +15,15 @@ from remote_agent.run_folder import EpochRefused, FolderGone, RunFolder
 _LOCK_SECONDS = 30.0
 _SPEC_SECONDS = 60.0
 _SPEC_BYTES = 2**20
+_ENDING_SECONDS = 2.0  # for a run that has written its exit file to be gone
 
 
 class LaunchFailed(Exception):
     """The run could not be started; the text is one sentence."""
+
+
+class Busy(Exception):
+    """The machine is not free to measure; the text says by what it is taken."""
 
 
 def launch(run_id: str, epoch: int, offset: int, marker: str, sha256: str) -> int:
@@ -37,6 +43,9 @@ def launch(run_id: str, epoch: int, offset: int, marker: str, sha256: str) -> in
             beginning = _start_or_attach(folder, run_id, epoch, offset, _read_line())
         except EpochRefused as refused:
             answers.say(f"refused {refused.known}")
+            return 0
+        except Busy as busy:
+            answers.say(f"busy {busy}")
             return 0
         except (LaunchFailed, ValueError, OSError) as error:
             answers.say(f"failed {error}")
@@ -67,11 +76,11 @@ def _read_line() -> str:
 def _start_or_attach(folder: RunFolder, run_id: str, epoch: int, offset: int, line: str) -> str:
     # Bytes that were read before belong to a run that was started before: where its folder is
     # gone, a second run under the first one's offset would be neither.
-    may_start = bool(line) and offset == 0
-    if may_start and spec.parse(line).run_id != run_id:
+    orders = spec.parse(line) if line and offset == 0 else None
+    if orders and orders.run_id != run_id:
         raise LaunchFailed("the spec belongs to another run")
     for _ in range(5):
-        if may_start:
+        if orders:
             folder.create()
         elif not folder.exists():
             break
@@ -79,31 +88,65 @@ def _start_or_attach(folder: RunFolder, run_id: str, epoch: int, offset: int, li
             with folder.locked(_LOCK_SECONDS):
                 folder.admit(epoch)
                 # Whoever made the folder and died before starting anything has also lost the lock.
-                if not may_start or folder.was_started() or folder.read_exit():
+                if not orders or folder.was_started() or folder.read_exit():
                     return "attached"
-                _start(folder, run_id, line)
+                _start_if_free(folder, orders, line)
                 return "started"
         except FolderGone:
             continue
+    if orders:
+        raise LaunchFailed("the run's folder is removed again and again")
     return "attached"
 
 
-def _start(folder: RunFolder, run_id: str, line: str) -> None:
+def _start_if_free(folder: RunFolder, orders: spec.Spec, line: str) -> None:
+    """Starts the supervisor. Raises `Busy`, without a folder, where somebody else is at work."""
+    try:
+        with runs_lock.held(_ENDING_SECONDS) as lock:
+            use = _gpu_in_use(orders.options.device)
+            if use:
+                raise Busy(f"gpu {use}")
+            _start(folder, orders.run_id, line, lock)
+    except (runs_lock.Taken, Busy) as taken:
+        with contextlib.suppress(OSError):
+            folder.remove()
+        raise Busy(str(taken)) from None
+
+
+def _gpu_in_use(device: str) -> Optional[str]:
+    if device == "cpu":
+        return None
+    from remote_agent import nvml  # late, like all that attaching needs not
+
+    if not nvml.has_driver():
+        return None
+    from remote_agent import occupancy
+
+    return occupancy.gpu_in_use()
+
+
+def _start(folder: RunFolder, run_id: str, line: str, lock: Optional[int]) -> None:
     folder.write("spec.json", line + "\n")
     os.close(os.open(folder.events, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
     environ = dict(os.environ, **{processes.COOKIE: run_id})
     try:
-        _detach(folder, own_code.command(sys.executable, "supervise", folder.path), environ)
+        _detach(folder, own_code.command(sys.executable, "supervise", folder.path), environ, lock)
     except BaseException:
         folder.forget_supervisor()
         raise
 
 
-def _detach(folder: RunFolder, argv: List[str], environ: Dict[str, str]) -> None:
-    """Runs `argv` in a session of its own, orphaned; returns once exec has succeeded."""
+def _detach(
+    folder: RunFolder, argv: List[str], environ: Dict[str, str], lock: Optional[int]
+) -> None:
+    """
+    Runs `argv` in a session of its own, orphaned, with `lock` open; returns once exec has succeeded.
+    """
     report, reporter = os.pipe()  # closed by a successful exec, so an empty report is good news
     middle = os.fork()
     if middle == 0:
+        if lock is not None:
+            os.set_inheritable(lock, True)  # here alone: no other child of ours shall hold it
         _become_supervisor(folder, argv, environ, reporter)
     os.close(reporter)
     os.waitpid(middle, 0)

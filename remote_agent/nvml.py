@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
 _GIB = 2**30
 
@@ -69,11 +69,16 @@ class Nvml:
 
     def gpus(self) -> Optional[List[Gpu]]:
         """All cards of the machine, None where they can't be counted."""
+        cards = self.cards()
+        return None if cards is None else [self._gpu(*card) for card in cards.items()]
+
+    def cards(self) -> Optional[Dict[int, Any]]:
+        """The handles of all cards by their numbers, None where they can't be counted."""
         count = _ask(self._library.nvmlDeviceGetCount)
         if count is None:
             return None
         handles = [_ask(self._library.nvmlDeviceGetHandleByIndex, index) for index in range(count)]
-        return [self._gpu(index, handle) for index, handle in enumerate(handles) if handle]
+        return {index: handle for index, handle in enumerate(handles) if handle}
 
     def by_bus_id(self, bus_id: str) -> Any:
         """The handle of the card in the PCI slot `bus_id` ("0000:3B:00.0"), None without one."""
@@ -82,6 +87,25 @@ class Nvml:
     def index(self, handle: Any) -> int:
         """NVML's number of the card, which needs not be CUDA's."""
         return _ask(self._library.nvmlDeviceGetIndex, handle) or 0
+
+    def name(self, handle: Any) -> str:
+        return _text(_ask(self._library.nvmlDeviceGetName, handle)) or "unknown"
+
+    def compute_processes(self, handle: Any) -> int:
+        """How many processes compute on the card, as far as this container sees them."""
+        return len(_ask(self._library.nvmlDeviceGetComputeRunningProcesses, handle) or ())
+
+    def graphics_processes(self, handle: Any) -> int:
+        """How many processes draw with the card."""
+        return len(_ask(self._library.nvmlDeviceGetGraphicsRunningProcesses, handle) or ())
+
+    def memory_in_use_gb(self, handle: Any) -> Optional[float]:
+        """What processes occupy; without what the driver keeps, where it tells them apart."""
+        library = self._library
+        version = getattr(library, "nvmlMemory_v2", None)
+        memory = _ask(library.nvmlDeviceGetMemoryInfo, handle, version) if version else None
+        memory = memory or _ask(library.nvmlDeviceGetMemoryInfo, handle)
+        return memory.used / _GIB if memory else None
 
     def memory_total_gb(self, handle: Any) -> Optional[float]:
         memory = _ask(self._library.nvmlDeviceGetMemoryInfo, handle)
@@ -105,7 +129,7 @@ class Nvml:
     def _gpu(self, number: int, handle: Any) -> Gpu:
         return Gpu(
             number=number,
-            name=_text(_ask(self._library.nvmlDeviceGetName, handle)) or "unknown",
+            name=self.name(handle),
             uuid=_text(_ask(self._library.nvmlDeviceGetUUID, handle)),
             memory_total_gb=self.memory_total_gb(handle),
         )

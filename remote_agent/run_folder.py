@@ -6,11 +6,12 @@ import fcntl
 import json
 import os
 import time
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
-from remote_agent import processes
+from remote_agent import processes, spec
 
 _POLL_SECONDS = 0.02
+_REMOVED = ".removed"
 _EXIT_BYTES = 65_536  # far more than we ever write; the supplier can write there too
 
 
@@ -31,6 +32,26 @@ def home() -> str:
     return os.path.join(os.path.expanduser("~"), ".harborx")
 
 
+def runs() -> str:
+    """The folder that holds the folders of all runs; not created."""
+    return os.path.join(home(), "runs")
+
+
+def run_ids() -> List[str]:
+    """The runs that have a folder on this machine, sorted."""
+    return sorted(filter(spec.is_run_id, _names()))
+
+
+def removed() -> List[str]:
+    """The paths of folders whose removal was begun by whomever, and not ended."""
+    ends = len(_REMOVED)
+    return [
+        os.path.join(runs(), name)
+        for name in _names()
+        if name.endswith(_REMOVED) and spec.is_run_id(name[:-ends])
+    ]
+
+
 def boot_id() -> Optional[str]:
     """The kernel's name for the time since the machine started, None where it tells none."""
     try:
@@ -48,12 +69,12 @@ class RunFolder:
         self.spec = os.path.join(path, "spec.json")
         self.events = os.path.join(path, "events.ndjson")
         self.stderr = os.path.join(path, "stderr.log")
-        self._exit = os.path.join(path, "exit")
+        self._removed = path + _REMOVED
 
     @classmethod
     def of(cls, run_id: str) -> "RunFolder":
         """The folder of run `run_id`, which must be a UUID; not created."""
-        return cls(os.path.join(home(), "runs", run_id))
+        return cls(os.path.join(runs(), run_id))
 
     def create(self) -> bool:
         """Makes the folder, for its owner alone; False where it is there. Raises `OSError`."""
@@ -66,6 +87,31 @@ class RunFolder:
 
     def exists(self) -> bool:
         return os.path.isdir(self.path)
+
+    def holds(self, events: int) -> bool:
+        """
+        Whether the open file `events` is this folder's events.ndjson.
+
+        It is not once somebody has removed, moved or replaced the file or the folder.
+        """
+        try:
+            return _is_same_file(events, self.events)
+        except OSError:
+            return True  # a file system that can't answer just now has lost nothing yet
+
+    def remove(self) -> None:
+        """Removes the folder with all that is in it. Raises `OSError`."""
+        self.remove_leavings()
+        # Renamed first: a launch finds the whole folder or none, never half of one.
+        os.rename(self.path, self._removed)
+        self.remove_leavings()
+
+    def remove_leavings(self) -> None:
+        """Removes what a removal that was stopped has left. Raises `OSError`."""
+        import shutil  # late: attaching must start fast and needs none of it
+
+        with contextlib.suppress(FileNotFoundError):  # another `clean` may be at it too
+            shutil.rmtree(self._removed)
 
     @contextlib.contextmanager
     def locked(self, seconds: float) -> Iterator[None]:
@@ -159,6 +205,13 @@ class RunFolder:
             return None
 
 
+def _names() -> List[str]:
+    try:
+        return os.listdir(runs())
+    except OSError:
+        return []
+
+
 def _wait_for_lock(fd: int, seconds: float) -> None:
     limit = time.monotonic() + seconds
     while True:
@@ -176,7 +229,7 @@ def _wait_for_lock(fd: int, seconds: float) -> None:
 def _is_same_file(fd: int, path: str) -> bool:
     try:
         named = os.stat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     held = os.fstat(fd)
     return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)

@@ -1,13 +1,14 @@
 """`supervise`: run the benchmark, bound its time and its output, and record how it ended."""
 
 import errno
+import functools
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
-from typing import List, Optional
+from typing import List, Optional, Set
 
 from remote_agent import own_code, processes, spec
 from remote_agent.bounded_log import BoundedLog
@@ -17,6 +18,7 @@ DISK_FULL_STATUS = 74
 """The exit status by which a child says that the disk was full (EX_IOERR of sysexits.h)."""
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+_FOLDER_LOST = "folder_lost"
 _POLL_SECONDS = 0.05
 _GRACE_SECONDS = 5.0
 
@@ -24,9 +26,13 @@ _GRACE_SECONDS = 5.0
 def supervise(path: str) -> int:
     """Runs the benchmark of the run folder at `path` to its end; returns 0. Raises `OSError`."""
     folder = RunFolder(path)
-    with open(folder.spec, encoding="utf-8") as file:
-        orders = spec.parse(file.read())
-    Supervisor(folder, orders).run(own_code.command(sys.executable, "benchmark", path))
+    try:
+        with open(folder.spec, encoding="utf-8") as file:
+            orders = spec.parse(file.read())
+        Supervisor(folder, orders).run(own_code.command(sys.executable, "benchmark", path))
+    except FileNotFoundError:
+        if folder.exists():
+            raise
     return 0
 
 
@@ -58,7 +64,9 @@ class Supervisor:
         finally:
             self._end_tree()
         reason = self._wind_up(reason)
-        self._record(reason)
+        # Without a folder there is nobody to tell, and one that took its place is another's.
+        if self._folder.holds(self._events):
+            self._record(reason)
 
     def _start(self, argv: List[str]) -> None:
         self._stderr, writer = os.pipe()
@@ -69,8 +77,10 @@ class Supervisor:
             stdout=self._events,
             stderr=writer,
             start_new_session=True,
+            # The lock on the folder of all runs, which we inherited, must end with us.
+            close_fds=True,
             env=dict(os.environ, **{processes.COOKIE: self._orders.run_id}),
-            preexec_fn=processes.die_with_parent,  # there are no threads here
+            preexec_fn=functools.partial(processes.die_with, os.getpid()),  # no threads here
         )
         os.close(writer)
         self._child = child.pid
@@ -87,6 +97,8 @@ class Supervisor:
                     raise
                 return "disk_full"
             self._reap()
+            if not self._folder.holds(self._events):
+                return _FOLDER_LOST
             if os.fstat(self._events).st_size > self._orders.events_bytes:
                 return "output_limit"
             if time.monotonic() > self._deadline:
@@ -110,28 +122,32 @@ class Supervisor:
             os.close(self._stderr)
             self._stderr = None
 
-    def _reap(self) -> None:
-        """Takes the exit statuses that wait, also of orphans that became ours."""
+    def _reap(self) -> bool:
+        """Takes the exit statuses that wait, also of orphans; whether we have children left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return False
             if pid == 0:
-                return
+                return True
             if pid == self._child:
                 self._wait_status = status
 
     def _end_tree(self) -> None:
         """Ends the child's group at once, then whoever left the group but not the family."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # we are leaving; once is enough
         if self._child and self._wait_status is None:
             _signal_group(self._child, signal.SIGTERM)
         processes.end(self._family, self._grace_seconds)
         self._reap()
 
-    def _family(self) -> "set[int]":
-        self._reap()
-        return processes.descendants(os.getpid()) | processes.bearers(self._orders.run_id)
+    def _family(self) -> Optional[Set[int]]:
+        # A list of processes misses one that forks and exits faster than we read. Such a one is
+        # always somebody's child, though, and every orphan ours: the kernel's word is the last.
+        if self._reap():
+            return processes.descendants(os.getpid()) or None
+        return processes.bearers(self._orders.run_id)
 
     def _wind_up(self, reason: Optional[str]) -> Optional[str]:
         """Saves the last words and looks once more for bounds that were broken at the very end."""

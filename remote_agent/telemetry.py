@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from remote_agent import nvml, own_code
+from remote_agent import nvml, own_code, processes
 from remote_agent.events import EventWriter
 
 _PERIOD_SECONDS = 0.1  # most counters are renewed ten times a second; more would only disturb
@@ -36,7 +36,7 @@ class Sampler:
         self._buffer = b""
         self._ended = False
         self._child = subprocess.Popen(
-            own_code.command(sys.executable, "sample", bus_id),
+            own_code.command(sys.executable, "sample", bus_id, str(os.getpid())),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -127,8 +127,10 @@ class Telemetry:
             self._sampler = None
 
 
-def sample(bus_id: str) -> int:
-    """The sampler itself: prints readings as lines of JSON until stdin ends."""
+def sample(bus_id: str, parent: int) -> int:
+    """The sampler itself: prints readings as lines of JSON until stdin or process `parent` ends."""
+    # A call that hangs in the driver sees no end of stdin. Not in a `preexec_fn`: torch has threads.
+    processes.die_with(parent)
     with nvml.opened() as library:
         handle = library.by_bus_id(bus_id) if library else None
         if library is None or handle is None:

@@ -27,7 +27,7 @@ from orchestrator.runs.fire_schedules import fire_due
 
 logger = log.get(__name__)
 
-SWEEP_SECONDS: Final = 2
+SWEEP_SECONDS: Final = 1
 _POLL_SECONDS: Final = 1.0  # for jobs whose notification was missed
 _TIDY_CRON: Final = "*/10 * * * *"
 _JOB_HOURS: Final = 24  # jobs that failed are kept so long

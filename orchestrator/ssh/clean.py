@@ -27,7 +27,7 @@ async def clean(
 
     Raises `PythonMissing`, `LaunchFailed`, `PushFailed`, `RunTakenOver`, `ConnectionLost`.
     """
-    arguments = ("clean", "--run", run_id, "--epoch", str(epoch))
+    arguments = ("clean", "--run", run_id, "--epoch", str(epoch), "--keep", archive.sha256)
     async with call_agent(connection, archive, arguments, "", deadlines=deadlines) as call:
         if call.answer.word != "cleaned":
             raise LaunchFailed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
@@ -10,15 +11,18 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from orchestrator.domain.events import Decoder, Event
 from orchestrator.ssh.agent_archive import pack
 
-RUN = "550e8400-e29b-41d4-a716-446655440000"
+# Never the same twice: `clean` ends whoever carries a run's id, in other test sessions too.
+RUN, OTHER = str(uuid.uuid4()), str(uuid.uuid4())
 NONCE = "0123456789abcdef0123456789abcdef"
 MARKER = "c0ffee"
 
@@ -37,13 +41,16 @@ def spec(**changes: Any) -> dict[str, Any]:
     }
 
 
-def with_benchmark(source: str) -> bytes:
-    """The packed agent with `source` in the place of its benchmark; all else is the real thing."""
+def with_benchmark(source: str, pynvml: str | None = None) -> bytes:
+    """
+    The packed agent with `source` in the place of its benchmark; all else is the real thing,
+    except NVIDIA's library where `pynvml` is the source of another.
+    """
     packed, changed = io.BytesIO(pack().content), io.BytesIO()
+    others = {"remote_agent/benchmark.py": source, "pynvml.py": pynvml}
     with zipfile.ZipFile(packed) as old, zipfile.ZipFile(changed, "w") as new:
         for name in old.namelist():
-            is_benchmark = name == "remote_agent/benchmark.py"
-            new.writestr(name, source.encode() if is_benchmark else old.read(name))
+            new.writestr(name, others.get(name) or old.read(name))
     return changed.getvalue()
 
 
@@ -62,6 +69,33 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def naming(words: object) -> set[int]:
+    """The live processes with `words` in their command line, which a fork keeps."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if str(words).encode() in path.read_bytes():
+                found.add(int(path.parent.name))
+    return found
+
+
+def has_open(pid: int, path: Path) -> bool:
+    """Whether the process `pid` has `path` open."""
+    return any(os.path.realpath(fd) == str(path) for fd in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def can_lock(path: Path) -> bool:
+    """Whether nobody holds a lock on `path`; asked once, without waiting."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 class Session:
@@ -98,6 +132,10 @@ class Session:
         """What followed the first line."""
         return self.stdout.partition(b"\n")[2]
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def end(self, seconds: float = 60.0) -> dict[str, Any]:
         """Waits until the agent has ended by itself; its end line."""
         assert self._process.wait(seconds) == 0, self.stderr
@@ -131,7 +169,8 @@ class Instance:
         self._sha256 = hashlib.sha256(archive).hexdigest()
         self._python = python
         self._sessions: list[Session] = []
-        self.run_folder = self.home / ".harborx" / "runs" / RUN
+        self.runs = self.home / ".harborx" / "runs"
+        self.run_folder = self.runs / RUN
         self.environ = {"HOME": str(self.home), "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
 
     def launch(
@@ -141,14 +180,15 @@ class Instance:
         epoch: int = 1,
         offset: int = 0,
         sha256: str | None = None,
+        run: str = RUN,
     ) -> Session:
         """`launch`; without `orders` it only attaches."""
         options = ["--offset", str(offset), "--sha256", sha256 or self._sha256]
-        return self._run("launch", epoch, options, json.dumps(orders) if orders else "")
+        return self._run("launch", run, epoch, options, json.dumps(orders) if orders else "")
 
-    def clean(self, epoch: int = 1) -> str:
+    def clean(self, epoch: int = 1, *, run: str = RUN, keep: str | None = None) -> str:
         """`clean`; its answer."""
-        session = self._run("clean", epoch, [], "")
+        session = self._run("clean", run, epoch, ["--keep", keep] if keep else [], "")
         answer = session.answer()
         session.hang_up()
         return answer
@@ -159,15 +199,16 @@ class Instance:
         return int(until(lambda: path.exists() and path.read_text().split())[0])
 
     def close(self) -> None:
-        """Ends every session and every process of the run."""
+        """Ends every session and every process of every run."""
         for session in self._sessions:
             session.kill()
-        self.clean(epoch=10**9)
+        for run in (RUN, OTHER):
+            self.clean(epoch=10**9, run=run)
         for session in self._sessions:
             session.hang_up()
 
-    def _run(self, command: str, epoch: int, options: list[str], line: str) -> Session:
-        argv = [self._python, str(self.agent), command, "--run", RUN, "--epoch", str(epoch)]
+    def _run(self, command: str, run: str, epoch: int, options: list[str], line: str) -> Session:
+        argv = [self._python, str(self.agent), command, "--run", run, "--epoch", str(epoch)]
         argv += ["--marker", MARKER, *options]
         folder = self._folder / f"session-{len(self._sessions)}"
         session = Session(argv, self.environ, folder, line)

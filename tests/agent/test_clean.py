@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import fcntl
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.agent.instance import Instance, is_alive, spec, until, with_benchmark
+import pytest
+
+from remote_agent import clean, processes
+from tests.agent.instance import (
+    MARKER,
+    OTHER,
+    RUN,
+    Instance,
+    has_open,
+    is_alive,
+    naming,
+    spec,
+    until,
+    with_benchmark,
+)
 
 # Leaves the session with a child that outlives everything but a search for the cookie.
 LEAVING = with_benchmark("""
@@ -60,3 +78,86 @@ def test_processes_are_found_without_their_folder(machine: Callable[..., Instanc
     instance.run_folder.rename(instance.home / "elsewhere")
     assert instance.clean() == "cleaned"
     assert not any(map(is_alive, tree))
+
+
+def test_a_folder_that_is_made_anew_meanwhile_is_another_epochs(
+    machine: Callable[..., Instance],
+) -> None:
+    """A zombie that waits for a folder's lock is refused by the folder that has taken its place."""
+    instance = machine(LEAVING)
+    instance.run_folder.mkdir(parents=True)
+    lock = instance.run_folder / "lock"
+    with ThreadPoolExecutor() as pool, lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        answer = pool.submit(instance.clean, epoch=1)
+        cleaning = until(lambda: naming(f"{instance.agent}\0clean")).pop()
+        until(lambda: has_open(cleaning, lock))
+        instance.run_folder.rename(instance.home / "elsewhere")
+        assert instance.launch(spec(), epoch=2).answer() == "begin started"
+    assert answer.result() == "refused 2"
+    assert is_alive(instance.pid())
+
+
+def test_a_supervisor_that_does_not_die_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`cleaned` is never said while the supervisor lives, nor is its folder removed then."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / ".harborx" / "runs" / RUN
+    folder.mkdir(parents=True)
+    with subprocess.Popen(["sleep", "60"]) as supervisor:
+        process = until(lambda: processes.look(supervisor.pid))
+        (folder / "pid").write_text(f"{process.pid} {process.start}\n")
+        monkeypatch.setattr(processes, "end", lambda *_: False)
+        clean.clean(RUN, 1, MARKER, None)
+        supervisor.kill()
+    answer = f"@harborx {MARKER} failed the run's supervisor, process {process.pid}, can't be ended"
+    assert capfd.readouterr().out == answer + "\n"
+    assert folder.exists()
+
+
+def test_cleaning_tells_which_other_runs_are_there(machine: Callable[..., Instance]) -> None:
+    """After `cleaned` come the other runs, sorted and at most 20; half removed ones are removed."""
+    instance = machine(LEAVING)
+    runs = [f"{OTHER[:-2]}{number}" for number in range(10, 35)]
+    for name in (*reversed(runs), f"{OTHER}.removed", RUN, "not-a-run", "not-a-run.removed"):
+        (instance.runs / name).mkdir(parents=True)
+        (instance.runs / name / "epoch").write_text("1\n")
+    assert instance.clean() == " ".join(["cleaned", *runs[:20]])
+    left = sorted(path.name for path in instance.runs.iterdir())
+    assert left == [*runs, "not-a-run", "not-a-run.removed"]
+
+
+def test_agents_of_other_versions_go_once_no_run_is_alive(
+    machine: Callable[..., Instance],
+) -> None:
+    """With `--keep` all agents but that one are removed, unless a supervisor may still need one."""
+    instance = machine(LEAVING)
+    agents = instance.home / ".harborx" / "agents"
+    agents.mkdir(parents=True)
+    kept = {"a" * 64 + ".pyz", "a" * 64 + ".pyz.part", "notes.txt"}
+    old = {"b" * 64 + ".pyz", "c" * 64 + ".pyz.part"}
+    for name in kept | old:
+        (agents / name).touch()
+
+    def left() -> set[str]:
+        return {path.name for path in agents.iterdir()}
+
+    assert instance.launch(spec(run_id=OTHER), run=OTHER).answer() == "begin started"
+    assert instance.clean(keep="a" * 64) == f"cleaned {OTHER}"
+    assert left() == kept | old
+    assert instance.clean(run=OTHER) == "cleaned"
+    assert left() == kept | old
+    assert instance.clean(keep="a" * 64) == "cleaned"
+    assert left() == kept
+
+
+@pytest.mark.parametrize("digest", ["", "a" * 63, "A" * 64, "../" + "a" * 61])
+def test_an_agent_to_keep_has_a_whole_digest(machine: Callable[..., Instance], digest: str) -> None:
+    """A digest that could name no agent is wrong usage, before anything is removed."""
+    instance = machine(LEAVING)
+    instance.run_folder.mkdir(parents=True)
+    argv = [sys.executable, str(instance.agent), "clean", "--run", RUN, "--epoch", "1"]
+    argv += ["--marker", MARKER, "--keep", digest]
+    assert subprocess.run(argv, env=instance.environ, capture_output=True).returncode == 2
+    assert instance.run_folder.exists()

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.instance import MARKER, RUN, Instance, is_alive, spec, until, with_benchmark
+from remote_agent import launch, run_folder
+from tests.agent.instance import MARKER, OTHER, RUN, Instance, is_alive, spec, until, with_benchmark
 
 Make = Callable[..., Instance]
 
@@ -90,14 +91,33 @@ def test_a_second_launch_starts_no_second_supervisor(machine: Make) -> None:
 
 
 def test_an_older_epoch_is_refused(machine: Make) -> None:
-    """Once an epoch has spoken, an older one can neither attach nor clean."""
+    """Once an epoch has spoken, an older one can neither attach, nor end, nor remove."""
     instance = machine(WAITING)
-    assert instance.launch(spec(), epoch=3).answer() == "begin started"
+    first = instance.launch(spec(), epoch=3)
+    assert first.answer() == "begin started"
     assert instance.launch(spec(), epoch=2).answer() == "refused 3"
     assert instance.clean(epoch=2) == "refused 3"
     assert is_alive(instance.pid())
+    go(instance)
+    assert first.end()["status"] == 0
+    assert instance.clean(epoch=2) == "refused 3"
+    assert instance.run_folder.exists()
     assert instance.launch(None, epoch=4).answer() == "begin attached"
     assert instance.launch(None, epoch=3).answer() == "refused 4"
+
+
+def test_attaching_loads_nothing_that_only_starting_needs() -> None:
+    """The first byte waits for no import that neither attaching nor following has a use for."""
+    source = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import remote_agent.launch
+print(*sorted({"ctypes", "shutil", "subprocess", "tempfile", "pynvml",
+    "remote_agent.nvml", "remote_agent.occupancy", "remote_agent.supervisor"} & set(sys.modules)))
+"""
+    folder = str(Path(__file__).parents[2])
+    argv = [sys.executable, "-I", "-S", "-c", source, folder]
+    assert subprocess.run(argv, capture_output=True, check=True).stdout == b"\n"
 
 
 def test_following_ends_with_stdin(machine: Make) -> None:
@@ -136,7 +156,7 @@ def test_a_damaged_agent_does_nothing(machine: Make) -> None:
 @pytest.mark.parametrize(
     ("orders", "sentence"),
     [
-        (spec(run_id="550e8400-e29b-41d4-a716-446655440001"), "belongs to another run"),
+        (spec(run_id=OTHER), "belongs to another run"),
         (spec(nonce="x"), "nonce"),
         (spec(deadline_seconds=0), "deadline_seconds"),
         (spec(options={"batch_size": 0}), "batch_size"),
@@ -157,7 +177,7 @@ def test_a_spec_that_breaks_the_contract_is_refused(
     assert not instance.run_folder.exists()
 
 
-@pytest.mark.parametrize("run", ["../../etc", "a/b", RUN.upper(), RUN + "/..", ""])
+@pytest.mark.parametrize("run", ["../../etc", "a/b", f"A{RUN[1:]}", f"{RUN}/..", ""], ids=range(5))
 def test_a_run_id_cannot_leave_the_runs_folder(machine: Make, run: str) -> None:
     """Whatever is not a UUID in canonical form is wrong usage, before any file is touched."""
     instance = machine(WAITING)
@@ -185,6 +205,20 @@ def test_a_run_whose_folder_is_lost_is_not_started_again(machine: Make) -> None:
     assert session.answer() == "begin attached"
     assert session.end()["reason"] == "folder_lost"
     assert not instance.run_folder.exists()
+
+
+def test_a_folder_that_never_stays_is_no_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Who can't get hold of the folder has not attached: it says so, after a bounded try."""
+    folder = run_folder.RunFolder(str(tmp_path / "runs" / RUN))
+
+    def gone(*_: object) -> None:
+        raise run_folder.FolderGone(folder.path)
+
+    monkeypatch.setattr(folder, "locked", gone)
+    with pytest.raises(launch.LaunchFailed):
+        launch._start_or_attach(folder, RUN, 1, 0, json.dumps(spec()))
 
 
 def test_losing_the_folder_is_told(machine: Make) -> None:

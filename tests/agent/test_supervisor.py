@@ -43,12 +43,12 @@ os.rename(os.environ["PIDS"] + ".tmp", os.environ["PIDS"])
 class Supervised:
     """One supervisor on a run folder in a temporary directory."""
 
-    def __init__(self, tmp_path: Path, source: str, **changes: Any) -> None:
+    def __init__(self, tmp_path: Path, source: str, before: str = "", **changes: Any) -> None:
         self.folder = tmp_path / RUN
         self.folder.mkdir()
         (self.folder / "spec.json").write_text(json.dumps(spec(**changes)))
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SUPERVISE, str(self.folder), source],
+            [sys.executable, "-c", f"{before}\n{SUPERVISE}", str(self.folder), source],
             env={**os.environ, "PIDS": str(tmp_path / "pids")},
         )
 
@@ -118,6 +118,43 @@ def test_a_supervisor_that_is_told_to_leave_takes_its_tree_along(tmp_path: Path)
     assert supervised.process.wait(20) == 143
     assert not any(map(is_alive, tree))
     assert not (supervised.folder / "exit").exists()
+
+
+def test_a_child_that_no_list_names_is_not_overlooked(tmp_path: Path) -> None:
+    """Who forks faster than the supervisor reads is missed by its lists, yet ended all the same."""
+    blind = """
+from remote_agent import processes
+descendants, calls = processes.descendants, []
+processes.descendants = lambda root: descendants(root) if len(calls) > 40 else calls.append(1) or set()
+"""
+    hidden = """
+import subprocess
+child = subprocess.Popen(["sleep", "60"], start_new_session=True, env={})
+print(child.pid, flush=True)
+"""
+    supervised = Supervised(tmp_path, hidden, blind)
+    assert supervised.exit()["status"] == 0
+    assert not is_alive(int((supervised.folder / "events.ndjson").read_text()))
+
+
+def test_the_end_is_told_whoever_can_not_be_killed(tmp_path: Path) -> None:
+    """A process that no signal ends (stuck in the kernel, say) does not keep the exit file away."""
+    # Nobody has that pid, so no signal arrives, and the search goes on finding it.
+    stuck = "from remote_agent import processes; processes.bearers = lambda run: {2**22 + 1}"
+    supervised = Supervised(tmp_path, "pass", f"{stuck}; processes._KILL_SECONDS = 0.2")
+    assert supervised.exit() == {"status": 0, "signal": None, "reason": None}
+
+
+def test_being_told_to_leave_twice_changes_nothing(tmp_path: Path) -> None:
+    """A second SIGTERM does not stop the supervisor from ending its tree."""
+    supervised = Supervised(tmp_path, TREE + "\ntime.sleep(600)")
+    tree = pids(tmp_path)
+    until(lambda: (supervised.folder / "events.ndjson").read_text() == "up\n" * 3)
+    supervised.process.send_signal(signal.SIGTERM)
+    until(lambda: not is_alive(tree[0]))
+    supervised.process.send_signal(signal.SIGTERM)
+    assert supervised.process.wait(20) == 143
+    assert not any(map(is_alive, tree))
 
 
 def test_a_flood_of_events_is_ended_and_cut(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import UUID
 
 import asyncssh
 
@@ -134,6 +135,20 @@ async def _failed(process: Exec, marker: str) -> None:
     process.stdout.write(f"@harborx {marker} failed no space\x1b[2J left\n".encode())
 
 
+async def _busy_gpu(process: Exec, marker: str) -> None:
+    process.stdout.write(f"@harborx {marker} busy gpu card 0: 1 process\x1b[2J\n".encode())
+
+
+async def _busy_run(process: Exec, marker: str) -> None:
+    process.stdout.write(f"@harborx {marker} busy run {UUID(int=5)}\n".encode())
+
+
+async def _cleaned_beside(process: Exec, marker: str) -> None:
+    """Names two other runs, and what is none."""
+    others = f"{UUID(int=5)} ../../etc {UUID(int=6)} \x1b[2J"
+    process.stdout.write(f"@harborx {marker} cleaned {others}\n".encode())
+
+
 async def _no_answer(process: Exec, marker: str) -> None:
     process.stderr.write(b"This account is currently not available.\n")
 
@@ -160,6 +175,9 @@ SCRIPTS: Final[dict[str, Script]] = {
     "begin_then_silent": _begin_then_silent,
     "refused": _refused,
     "failed": _failed,
+    "busy_gpu": _busy_gpu,
+    "busy_run": _busy_run,
+    "cleaned_beside": _cleaned_beside,
     "no_answer": _no_answer,
     "always_missing": _always_missing,
 }

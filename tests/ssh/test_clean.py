@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
 from orchestrator.domain.errors import LaunchFailed, RunTakenOver
@@ -59,3 +61,12 @@ async def test_cleaning_is_bounded(script: str, agent: AgentArchive, brief: Dead
     ):
         with pytest.raises(LaunchFailed):
             await clean(connection, agent, "run-1", 1, deadlines=brief)
+
+
+async def test_other_runs_are_named(agent: AgentArchive) -> None:
+    """What else lies there is told as ids, whatever the machine writes."""
+    async with (
+        scripted_machine("cleaned_beside") as machine,
+        connect(machine.target()) as connection,
+    ):
+        assert await clean(connection, agent, "run-1", 1) == [UUID(int=5), UUID(int=6)]

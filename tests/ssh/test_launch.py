@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from orchestrator.domain.errors import (
     ConnectionLost,
+    GpuBusy,
+    LaunchError,
     LaunchFailed,
+    MachineBusy,
     PythonMissing,
     RunTakenOver,
 )
@@ -317,3 +321,24 @@ async def test_a_connection_that_is_gone_is_not_a_failed_launch(agent: AgentArch
         with pytest.raises(ConnectionLost):
             async with launch(connection, agent, Order("run-1", 1)):
                 pass
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "told"),
+    [("busy_gpu", GpuBusy, "card 0"), ("busy_run", MachineBusy, "Another test")],
+)
+async def test_a_busy_machine_is_told_as_such(
+    script: str, error: type[LaunchError], told: str, agent: AgentArchive
+) -> None:
+    """Where nothing may start now the launch says why, safe to show, and names the other run."""
+    async with (
+        scripted_machine(script) as machine,
+        connect(machine.target()) as connection,
+    ):
+        with pytest.raises(error, match=told) as caught:
+            async with launch(connection, agent, Order("run-1", 1, 0, spec())):
+                pass
+    assert "\x1b" not in str(caught.value)
+    assert caught.value.evidence == (
+        {"other_run": str(UUID(int=5))} if error is MachineBusy else {}
+    )
