@@ -1,6 +1,7 @@
 # demo   the whole product on this machine; ARGS=--once ends after the result
 # test   the whole test suite              check   format, lint, types, layers
 # bench  the benchmarks of bench/ (ARGS)
+# chaos  faults on purpose (ARGS="--kills 30 --seed 7"); without counts, the full form
 #
 # The first call makes .venv; a stamp there says which extras it has, so that later calls cost nothing.
 
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --editable
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check bench
+.PHONY: demo test check bench chaos
 
 demo: $(VENV)/.has-embedded
 	@$(BIN)/harborx demo --state .demo $(ARGS)
@@ -27,6 +28,9 @@ check: $(VENV)/.has-dev
 
 bench: $(VENV)/.has-test
 	$(BIN)/python -m bench $(ARGS)
+
+chaos: $(VENV)/.has-test
+	@$(BIN)/python -m bench.chaos $(ARGS)
 
 # The extras grow: dev has all of test, test has all of embedded.
 $(VENV)/.has-%: pyproject.toml | $(BIN)/python

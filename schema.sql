@@ -386,7 +386,7 @@ CREATE TABLE gpu_test_results (
     started_at                   timestamptz NOT NULL DEFAULT now(),
     completed_at                 timestamptz,
     error_message                text,
-    raw_results                  jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(raw_results) < 262144),
+    raw_results                  jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(raw_results) < 1048576),
     created_at                   timestamptz NOT NULL DEFAULT now(),
 
     CHECK ((source = 'pushed') = (run_id IS NOT NULL)),
@@ -489,17 +489,21 @@ CREATE FUNCTION cancel_run(p_run_id uuid, p_error_code text, p_error_message tex
 DECLARE
     run gpu_test_runs;
 BEGIN
-    SELECT * INTO run FROM gpu_test_runs
-    WHERE id = p_run_id
-      AND CASE WHEN auth.uid() IS NULL THEN pg_has_role(session_user, 'service_role', 'MEMBER')
-               ELSE user_id = auth.uid() END
+    -- The instance is locked before the run, as everywhere: request_run, and the end of a run, do so too.
+    PERFORM FROM gpu_instances WHERE id = (
+        SELECT instance_id FROM gpu_test_runs
+        WHERE id = p_run_id
+          AND CASE WHEN auth.uid() IS NULL THEN pg_has_role(session_user, 'service_role', 'MEMBER')
+                   ELSE user_id = auth.uid() END)
     FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such run' USING ERRCODE = 'no_data_found';
     END IF;
+    SELECT * INTO run FROM gpu_test_runs WHERE id = p_run_id FOR UPDATE;
     IF run.state = 'queued' THEN
         UPDATE gpu_test_runs SET state = 'cancelled', error_code = p_error_code, error_message = p_error_message,
-               cancel_requested_at = now(), finished_at = now(), epoch = epoch + 1, last_seq = last_seq + 1
+               cancel_requested_at = now(), finished_at = now(), epoch = epoch + 1, last_seq = last_seq + 1,
+               clean_due_at = CASE WHEN epoch > 0 THEN now() END  -- it was put off: a look can do no harm
         WHERE id = run.id RETURNING * INTO run;
         INSERT INTO gpu_test_events (run_id, seq, user_id, type, body)
         VALUES (run.id, run.last_seq, run.user_id, 'ended', jsonb_build_object(

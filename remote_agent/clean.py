@@ -5,7 +5,7 @@ import os
 import shutil
 from typing import Optional, Set
 
-from remote_agent import processes, runs_lock
+from remote_agent import ended, processes, runs_lock
 from remote_agent.output import Answers
 from remote_agent.run_folder import EpochRefused, FolderGone, RunFolder, home, removed, run_ids
 
@@ -47,12 +47,19 @@ def _end_and_remove(folder: RunFolder, run_id: str, epoch: int) -> None:
             with folder.locked(_LOCK_SECONDS):
                 folder.admit(epoch)
                 _end(folder, run_id)
+                _note_ended(run_id, epoch)  # while the folder still says so too
                 folder.remove()
                 return
         except FolderGone:
             continue  # if it is there again, a newer epoch may have made it
+    _note_ended(run_id, epoch)
     processes.end(lambda: processes.bearers(run_id), 0.0)
     folder.remove_leavings()
+
+
+def _note_ended(run_id: str, epoch: int) -> None:
+    with contextlib.suppress(OSError):  # a full disk must not keep us from freeing some
+        ended.note(run_id, epoch)
 
 
 def _end(folder: RunFolder, run_id: str) -> None:

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Dict, List, Optional
 
-from remote_agent import own_code, processes, runs_lock, spec
+from remote_agent import ended, own_code, processes, runs_lock, spec
 from remote_agent.follow import follow
 from remote_agent.output import Answers, write_all
 from remote_agent.run_folder import EpochRefused, FolderGone, RunFolder
@@ -90,6 +90,7 @@ def _start_or_attach(folder: RunFolder, run_id: str, epoch: int, offset: int, li
                 # Whoever made the folder and died before starting anything has also lost the lock.
                 if not orders or folder.was_started() or folder.read_exit():
                     return "attached"
+                _refuse_ended(folder, run_id, epoch)
                 _start_if_free(folder, orders, line)
                 return "started"
         except FolderGone:
@@ -97,6 +98,15 @@ def _start_or_attach(folder: RunFolder, run_id: str, epoch: int, offset: int, li
     if orders:
         raise LaunchFailed("the run's folder is removed again and again")
     return "attached"
+
+
+def _refuse_ended(folder: RunFolder, run_id: str, epoch: int) -> None:
+    """Raises `EpochRefused`, without a folder, where the run was ended and removed by no older epoch."""
+    known = ended.epoch_of(run_id)
+    if known >= epoch:
+        with contextlib.suppress(OSError):
+            folder.remove()
+        raise EpochRefused(known)
 
 
 def _start_if_free(folder: RunFolder, orders: spec.Spec, line: str) -> None:

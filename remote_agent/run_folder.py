@@ -139,7 +139,12 @@ class RunFolder:
         if epoch < known:
             raise EpochRefused(known)
         if epoch > known:
-            self.write("epoch", f"{epoch}\n")
+            try:
+                self.write("epoch", f"{epoch}\n")
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                self._overwrite("epoch", f"{epoch}\n")
 
     def write(self, name: str, text: str, sync: bool = False) -> None:
         """Puts `text` into the file `name` in one step, to the disk if `sync`. Raises `OSError`."""
@@ -150,6 +155,11 @@ class RunFolder:
             if sync:
                 os.fsync(file.fileno())
         os.replace(temporary, os.path.join(self.path, name))
+
+    def _overwrite(self, name: str, text: str) -> None:
+        """Like `write` where the disk is full: the blocks that the file has are enough for a number."""
+        with open(os.path.join(self.path, name), "r+", encoding="utf-8") as file:
+            file.write(text)  # epochs only grow, so nothing of the old one is left behind it
 
     def note_supervisor(self) -> None:
         """Records this process as the supervisor; exec keeps both its numbers. Raises `OSError`."""

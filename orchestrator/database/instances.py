@@ -63,6 +63,11 @@ async def onboard(session: AsyncSession, claims: dict[str, Any]) -> Instance:
     return await get(session, created.scalar_one())
 
 
+async def lock(session: AsyncSession, instance_id: UUID) -> None:
+    """Whoever changes an instance together with its run locks the instance first: one order, no deadlock."""
+    await session.exec(select(Instance.id).where(Instance.id == instance_id).with_for_update())
+
+
 async def get(session: AsyncSession, instance_id: UUID) -> Instance:
     """The instance, if the session's principal may see it; else `NotFound`."""
     found = (await session.exec(select(Instance).where(Instance.id == instance_id))).one_or_none()

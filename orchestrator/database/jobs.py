@@ -54,6 +54,13 @@ _REQUEUE_LOST: Final = text(
           AND j.status IN ('todo', 'doing') AND j.args ->> 'run_id' = r.id::text)
     """
 )
+# A job that waits, though for later, keeps all later jobs with its lock waiting.
+_DROP_WAITING: Final = text(
+    """
+    DELETE FROM procrastinate_jobs
+    WHERE lock = CAST(:instance_id AS text) AND status = 'todo' AND args ->> 'run_id' = CAST(:run_id AS text)
+    """
+)
 _DEFER: Final = text(
     """
     SELECT procrastinate_defer_jobs_v1(ARRAY[ROW(
@@ -92,3 +99,9 @@ async def defer_run(session: AsyncSession, run: Run, at: datetime) -> None:
         "at": at,
     }
     await session.exec(_DEFER, params=parameters)  # type: ignore[call-overload]
+
+
+async def drop_waiting(session: AsyncSession, run: Run) -> None:
+    """No job of a run that has ended stays in the way of its instance's next."""
+    parameters = {"instance_id": str(run.instance_id), "run_id": str(run.id)}
+    await session.exec(_DROP_WAITING, params=parameters)  # type: ignore[call-overload]

@@ -45,6 +45,8 @@ async def put(
     schedule_id = current.id if current else uuid4()
     now = (await session.exec(select(func.now()))).one()
     due_at = timetable.next_due(now, None)
+    if current is not None and current.enabled and _times_of(current) == _times_of(timetable):
+        due_at = current.next_due_at  # what is due stays due, whatever else is changed
     values = {
         "every_hours": timetable.every_hours,
         "cron": timetable.cron,
@@ -150,3 +152,7 @@ def timetable_of(schedule: Schedule) -> Timetable:
     return Timetable(
         schedule.every_hours, schedule.cron, schedule.timezone, schedule.jitter_seconds
     )
+
+
+def _times_of(source: Schedule | Timetable) -> tuple[object, ...]:
+    return source.every_hours, source.cron, source.timezone, source.jitter_seconds

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -111,10 +112,18 @@ class Database:
         except (OperationalError, InterfaceError, PoolTimeoutError, TimeoutError) as error:
             raise DatabaseUnavailable(_reason(error)) from error
         except DBAPIError as error:
-            raise DatabaseError(_reason(error)) from error
+            # A session that the server ended, for one because we were frozen within a transaction, is no fault.
+            lost = error.connection_invalidated
+            raise (DatabaseUnavailable if lost else DatabaseError)(_reason(error)) from error
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+async def database_now(session: Session) -> datetime:
+    """The time by the clock that stamps our rows."""
+    found = await session.exec(sqlmodel.select(NOW))
+    return found.one()
 
 
 def constraint_of(error: IntegrityError) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from orchestrator.domain.errors import HostUnreachable, RunError
+from orchestrator.domain.errors import ConnectError, HostUnreachable, RunError
 
 MAX_RETRIES: Final = 6
 _FIRST_WAIT: Final = timedelta(seconds=2)  # doubled by each retry
@@ -20,11 +20,12 @@ _LONGEST_DELAY: Final = timedelta(minutes=10)
 class Patience:
     """
     `seek_until`: from the launch on, the machine may hold a benchmark of ours; it is sought until then.
-    `wait_until`: how long a machine that is busy is waited for.
+    `wait_until`: how long a machine that is busy is waited for. `begun`: the benchmark has spoken.
     """
 
     seek_until: datetime | None
     wait_until: datetime
+    begun: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def after_error(
 
     `retries` counts the errors after which this run was tried again. A machine that never answered ends at
     once (connecting has its own short retries, and somebody waits for the answer). Once the benchmark may
-    run, the machine is sought to the end, however often the line breaks: the benchmark goes on without us.
+    run, the machine is sought to the end, however often the line breaks: the benchmark goes on without us. A
+    machine that answers and will not launch is asked a few times only.
     """
     if error.postpones:
         if now >= patience.wait_until:
@@ -65,7 +67,8 @@ def after_error(
         )
     if not error.retryable:
         return End()
-    if patience.seek_until is not None:
+    sought = patience.begun or isinstance(error, ConnectError)
+    if patience.seek_until is not None and sought:
         if now >= patience.seek_until:
             return End()
         return RetryAt(now + _doubled(_FIRST_WAIT, retries, _LONGEST_SEEK))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Final, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -21,6 +22,7 @@ from orchestrator.domain.errors import InvalidInput
 Misfire = Literal["run_once", "skip"]
 MISFIRE_GRACE: Final = timedelta(minutes=5)
 MOST_COUNTED: Final = 1000
+_GAPS_LOOKED_AT: Final = 8
 _ANY_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -40,7 +42,13 @@ class Timetable:
             raise InvalidInput("every_hours is between 1 and 8760.")
         if not 0 <= self.jitter_seconds <= 86_400:
             raise InvalidInput("jitter_seconds is between 0 and 86400.")
-        self.next_due(_ANY_MOMENT, None)  # refuses a bad cron line or time zone here
+        dues = [self.next_due(_ANY_MOMENT, None)]  # refuses a bad cron line or time zone here
+        if self.jitter_seconds:
+            for _ in range(_GAPS_LOOKED_AT):
+                dues.append(self.next_due(dues[-1], dues[-1]))
+            shortest = min(later - due for due, later in pairwise(dues))
+            if self.jitter_seconds > shortest.total_seconds():
+                raise InvalidInput("jitter_seconds is at most the time between two due times.")
 
     def next_due(self, after: datetime, previous: datetime | None) -> datetime:
         """

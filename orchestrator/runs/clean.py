@@ -26,6 +26,16 @@ logger = log.get(__name__)
 _AT_A_TIME: Final = 10
 _MOST_EARLIER: Final = 5
 _ROUND_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 25.0
+
+
+async def clean_own(run: Run, connection: Connection, worker: Worker) -> None:
+    """
+    End what may still run of this run, and remove its folder.
+
+    Raises `RunError`, `RunTakenOver`, `DatabaseError`.
+    """
+    await _clean(run, connection, worker)
 
 
 async def clean_run(run: Run, connection: Connection, worker: Worker) -> None:
@@ -96,11 +106,13 @@ async def _look_after(run: Run, worker: Worker) -> None:
         try:
             async with worker.database.transaction(SERVICE) as session:
                 instance = await instances.get(session, run.instance_id)
-            async with logged_in(instance, worker) as connection:
+            # Shorter than the time after which the row is due again: nobody else looks meanwhile.
+            async with asyncio.timeout(_LOOK_SECONDS), logged_in(instance, worker) as connection:
                 await clean_run(run, connection, worker)
-        except HarborxError as error:
+        except (HarborxError, TimeoutError) as error:
+            code = error.code if isinstance(error, HarborxError) else "timed_out"
             given_up = run.clean_due_at is None
-            logger.warning("janitor.not_cleaned", error_code=error.code, given_up=given_up)
+            logger.warning("janitor.not_cleaned", error_code=code, given_up=given_up)
         else:
             logger.info("janitor.cleaned", attempts=run.clean_attempts)
 

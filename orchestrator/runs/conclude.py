@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 from orchestrator import log
-from orchestrator.database import events, leavings, results
+from orchestrator.database import events, instances, jobs, leavings, results
 from orchestrator.database.events import Batch, NewEvent
 from orchestrator.database.models import Instance
 from orchestrator.database.session import NOW, SERVICE
@@ -124,9 +124,11 @@ async def conclude(journal: Journal, outcome: Outcome) -> None:
     if run.launched_at is not None and run.cleaned_at is None:
         changes["clean_due_at"] = leavings.soon()
     async with journal.database.transaction(SERVICE) as session:
+        await instances.lock(session, run.instance_id)
         journal.run = await events.append(session, run.id, run.epoch, Batch([ending], changes))
         if outcome.measured and outcome.verdict:
             await results.store(session, _result_row(journal, outcome))
+        await jobs.drop_waiting(session, run)
         proven = outcome.state in (RunState.PASSED, RunState.FAILED)
         await results.settle_instance(
             session, run.instance_id, status, tested=proven, facts=outcome.facts

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 from uuid import UUID
 
@@ -57,7 +59,7 @@ class Engine:
     async def work(self) -> None:
         """Until cancelled, or until procrastinate gives up: it does so at the first failed heartbeat."""
         concurrency = self._worker.settings.worker.concurrency
-        async with self.app.open_async():
+        async with self._opened():
             logger.info("worker.started", worker=self._worker.name, concurrency=concurrency)
             # Sweeps have a worker of their own: they must not wait behind the runs that they rescue.
             async with asyncio.TaskGroup() as group:
@@ -84,6 +86,17 @@ class Engine:
             task.cancel()
         if self._running:
             await asyncio.wait(self._running, timeout=_STOP_SECONDS)
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[None]:
+        try:
+            async with self.app.open_async():
+                yield
+        finally:
+            # Cancelled while it was opening, procrastinate leaves its pool behind, connecting for ever.
+            with suppress(ConnectorException, TimeoutError):
+                async with asyncio.timeout(_STOP_SECONDS / 2):
+                    await self.app.close_async()
 
     def _add_tasks(self) -> None:
         @self.app.task(name="execute_run", queue="runs")

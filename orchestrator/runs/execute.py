@@ -21,7 +21,7 @@ from orchestrator import log
 from orchestrator.database import instances, runs
 from orchestrator.database.events import NewEvent
 from orchestrator.database.models import Instance, Run
-from orchestrator.database.session import SERVICE
+from orchestrator.database.session import SERVICE, database_now
 from orchestrator.domain.errors import (
     AgentError,
     ConnectionLost,
@@ -39,7 +39,7 @@ from orchestrator.domain.gpu_catalogue import is_cpu
 from orchestrator.domain.options import Options
 from orchestrator.domain.retry import End, Patience, Postpone, after_error
 from orchestrator.domain.run_states import RunState
-from orchestrator.runs.clean import clean_earlier, clean_other, clean_run, try_to_clean
+from orchestrator.runs.clean import clean_earlier, clean_other, clean_own, try_to_clean
 from orchestrator.runs.conclude import Outcome, conclude, outcome_of
 from orchestrator.runs.journal import Journal
 from orchestrator.runs.login import logged_in
@@ -134,10 +134,19 @@ async def _attempt_or_cancel(journal: Journal, instance: Instance, worker: Worke
         logger.info("run.cancelling")
         journal.cancelled = True
         if journal.run.launched_at is not None:
-            # Ended on the machine first: a cancelled run leaves no GPU busy.
-            async with logged_in(instance, worker) as connection:
-                await clean_run(journal.run, connection, worker)
+            await _end_on_the_machine(journal.run, instance, worker)
         await conclude(journal, Outcome.of_error(cancelled))
+
+
+async def _end_on_the_machine(run: Run, instance: Instance, worker: Worker) -> None:
+    """Before it is recorded: a cancelled run leaves no GPU busy."""
+    async with logged_in(instance, worker) as connection:
+        try:
+            await clean_own(run, connection, worker)
+        except RunTakenOver as error:
+            if not await _still_ours(run, worker):
+                raise
+            logger.warning("run.refused_by_machine", reason=error.detail)  # the janitor asks again
 
 
 async def _attempt(journal: Journal, instance: Instance, worker: Worker) -> None:
@@ -222,9 +231,13 @@ async def _follow(
 
 async def _withdraw(run: Run, connection: Connection, worker: Worker) -> None:
     """
-    We were presumed dead and started the run after its new owner may have ended and cleaned it. It is ended
-    under our old epoch, which the machine refuses where the new owner has spoken since.
+    We were presumed dead, and what we started is for the new owner to attach to. Where the run has ended
+    meanwhile nobody will: it is ended under our old epoch, which the machine refuses if a newer one has spoken.
     """
+    async with worker.database.transaction(SERVICE) as session:
+        current = await runs.get(session, run.id)
+    if current.finished_at is None:
+        return
     try:
         await clean(connection, worker.archive, str(run.id), run.epoch, deadlines=worker.deadlines)
     except (RunError, RunTakenOver) as error:
@@ -274,7 +287,9 @@ async def _still_ours(run: Run, worker: Worker) -> bool:
 
 
 async def _again_or_end(journal: Journal, error: RunError, worker: Worker) -> None:
-    now, run = datetime.now(UTC), journal.run
+    run = journal.run
+    async with worker.database.transaction(SERVICE) as session:
+        now = await database_now(session)  # what it is compared with was stamped by that clock
     patience = _patience(run, worker)
     decision = after_error(error, retries=run.retries, now=now, patience=patience)
     if isinstance(decision, End):
@@ -297,6 +312,7 @@ def _patience(run: Run, worker: Worker) -> Patience:
     return Patience(
         seek_until=run.launched_at + longest if run.launched_at else None,
         wait_until=run.created_at + busy,
+        begun=run.started_at is not None,
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from orchestrator.database import events, jobs
+from orchestrator.database import events, instances, jobs, runs
 from orchestrator.database.events import Batch, NewEvent
 from orchestrator.database.models import Run
 from orchestrator.database.session import NOW, SERVICE, Database
@@ -103,9 +103,13 @@ class Journal:
             "retries": Run.retries + 1,
         }
         async with self.database.transaction(SERVICE) as session:
+            await instances.lock(session, self.run.instance_id)
             batch = Batch([event], changes)
             self.run = await events.append(session, self.run.id, self.run.epoch, batch)
-            await jobs.defer_run(session, self.run, until)
+            if self.run.cancel_requested_at is not None:
+                await runs.cancel(session, self.run.id)  # queued again, it ends here and now
+            else:
+                await jobs.defer_run(session, self.run, until)
 
     async def append(self, new: Iterable[NewEvent], **changes: Any) -> None:
         async with self.database.transaction(SERVICE) as session:

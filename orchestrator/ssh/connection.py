@@ -33,7 +33,7 @@ HOST_KEY_ALGORITHMS: Final = (
     "rsa-sha2-256",
 )
 _WINDOW: Final = 1 << 20
-_KEEPALIVES_MISSED: Final = 3
+_KEEPALIVES_MISSED: Final = 2  # asyncssh gives up at the one after these
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Target:
 class Deadlines:
     """
     Seconds: resolve and open TCP; key exchange and login; from an exec to its answer; one way of
-    pushing; letting go; between keepalives (three missed ones end a connection).
+    pushing; letting go; between keepalives (at the third that is due unanswered a connection ends).
     """
 
     connect: float = 10.0

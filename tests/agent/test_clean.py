@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -55,8 +57,39 @@ def test_cleaning_is_idempotent(machine: Callable[..., Instance]) -> None:
     """A run that is gone, or never was, is cleaned as well."""
     instance = machine(LEAVING)
     assert [instance.clean() for _ in range(3)] == ["cleaned"] * 3
-    assert instance.launch(spec()).answer() == "begin started"
-    assert [instance.clean() for _ in range(3)] == ["cleaned"] * 3
+    assert instance.launch(spec(), epoch=2).answer() == "begin started"
+    assert [instance.clean(2) for _ in range(3)] == ["cleaned"] * 3
+
+
+def test_a_worker_that_slept_through_the_end_starts_nothing(
+    machine: Callable[..., Instance],
+) -> None:
+    """A run that was ended and removed starts again only under a newer epoch, and other runs start anyway."""
+    instance = machine(LEAVING)
+    assert instance.launch(spec(), epoch=3).answer() == "begin started"
+    assert instance.clean(3) == "cleaned"
+    assert [instance.launch(spec(), epoch=epoch).answer() for epoch in (1, 3)] == ["refused 3"] * 2
+    assert not list(instance.run_folder.parent.iterdir())
+    assert instance.clean(1) == "cleaned"
+    assert instance.launch(spec(), epoch=2).answer() == "refused 3"
+    assert instance.launch(spec(), epoch=4).answer() == "begin started"
+    assert instance.clean(4) == "cleaned"
+
+
+def test_what_is_remembered_of_ended_runs_is_bounded(machine: Callable[..., Instance]) -> None:
+    """The file holds the latest two hundred of the last day; what can't be read in it is forgotten."""
+    instance = machine(LEAVING)
+    instance.run_folder.parent.mkdir(parents=True)
+    file = instance.run_folder.parents[1] / "ended"
+    now = time.time()
+    lines = [f"{uuid4()} 1 {now:.0f}" for _ in range(300)]
+    old = f"{RUN} 9 {now - 2 * 24 * 3600:.0f}"
+    file.write_text("\n".join([old, "rubbish", "a b c", *lines]) + "\n")
+    assert instance.clean() == "cleaned"
+    kept = [line.split()[0] for line in file.read_text().splitlines()]
+    assert kept == [*(line.split()[0] for line in lines[-199:]), RUN]
+    assert instance.launch(spec(), epoch=2).answer() == "begin started"
+    instance.clean(2)
 
 
 def test_cleaning_goes_on_where_an_earlier_one_was_stopped(

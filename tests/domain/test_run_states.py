@@ -11,6 +11,7 @@ from orchestrator.domain.errors import (
     ConnectionLost,
     GpuBusy,
     HostUnreachable,
+    LaunchFailed,
     LoginRefused,
     MachineBusy,
     PushFailed,
@@ -63,9 +64,11 @@ LATER = NOW + timedelta(hours=1)
 FOUND_BUSY = [GpuBusy(), MachineBusy()]
 
 
-def _waits(error: RunError, seek_until: datetime | None) -> list[float | None]:
+def _waits(
+    error: RunError, seek_until: datetime | None, *, begun: bool = False
+) -> list[float | None]:
     """Seconds until the next try after each of the first seven errors, None where the run ends."""
-    patience = Patience(seek_until, wait_until=LATER)
+    patience = Patience(seek_until, LATER, begun)
     decisions = [
         after_error(error, retries=retries, now=NOW, patience=patience)
         for retries in range(MAX_RETRIES + 1)
@@ -78,8 +81,15 @@ def _waits(error: RunError, seek_until: datetime | None) -> list[float | None]:
 
 def test_a_lost_connection_is_sought_again_ever_later() -> None:
     """Waits double; before the launch the sixth retry is the last, and none waits long once it was launched."""
-    assert _waits(PushFailed(), None) == [2, 4, 8, 16, 32, 60, None]
+    assert _waits(ConnectionLost(), None) == [2, 4, 8, 16, 32, 60, None]
     assert _waits(ConnectionLost(), LATER) == [2, 4, 8, 10, 10, 10, 10]
+
+
+def test_a_machine_that_will_not_launch_is_asked_a_few_times() -> None:
+    """A failure of the machine's, told by it, is not repeated for an hour, unless the benchmark has spoken before."""
+    for seek_until in (None, LATER):
+        assert _waits(PushFailed(), seek_until) == [2, 4, 8, 16, 32, 60, None]
+    assert _waits(LaunchFailed(), LATER, begun=True) == [2, 4, 8, 10, 10, 10, 10]
 
 
 def test_an_unreachable_machine_is_sought_again_only_where_it_had_answered() -> None:

@@ -11,12 +11,13 @@ from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 from sqlalchemy import text
 
-from orchestrator.database import jobs, leavings
+from orchestrator.database import jobs, leavings, runs
 from orchestrator.database.session import SERVICE, Session
 from orchestrator.domain.options import Options
 from orchestrator.runs import clean, engine
 from orchestrator.runs.engine import Engine
 from orchestrator.runs.execute import execute_run
+from orchestrator.runs.journal import Journal
 from tests.machines import SshdMachine, scripted_machine
 from tests.runs.conftest import SMALL, Marketplace, left_behind, worker_of
 from tests.runs.machines import GOOD, HOLDS, busy
@@ -136,6 +137,24 @@ async def test_the_janitor_gives_up_in_the_end(marketplace: Marketplace) -> None
         assert taken.clean_due_at is None
 
 
+async def test_expired_idempotency_keys_are_forgotten(marketplace: Marketplace) -> None:
+    """A sweep removes keys whose day is over and no others, as often as it comes."""
+    async with marketplace.databases.worker.transaction(SERVICE) as session:
+        for key, left in (("old", "-1 second"), ("new", "1 hour")):
+            await _sql(
+                session,
+                "INSERT INTO idempotency_keys (user_id, key, fingerprint, answer, expires_at)"
+                " VALUES (:user, :key, sha256('x'), '{}', now() + CAST(:left AS interval))",
+                user=marketplace.user_id,
+                key=key,
+                left=left,
+            )
+    for _ in range(2):
+        await engine.sweep_once(marketplace.worker)
+        async with marketplace.databases.worker.transaction(SERVICE) as session:
+            assert await _sql(session, "SELECT string_agg(key, ' ') FROM idempotency_keys") == "new"
+
+
 async def test_a_worker_that_was_presumed_dead_ends_no_job_of_its_successor(
     marketplace: Marketplace,
 ) -> None:
@@ -244,12 +263,12 @@ async def test_an_engine_that_stops_by_itself_is_replaced(
             assert await finished(marketplace, run.id) == ["passed"]
 
 
-async def test_a_zombie_ends_what_it_started_in_vain(
+async def test_a_zombie_starts_no_run_that_has_ended(
     marketplace: Marketplace, machine: SshdMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    A worker that slept between connecting and launching, while another carried the run out and cleaned up,
-    starts it anew, finds out, and removes it again.
+    A worker that slept between connecting and launching, while another carried the run out and cleaned up, is
+    refused by the machine: nothing is started again.
     """
     instance = await marketplace.onboard(machine.target())
     run = await marketplace.request(instance, SMALL)
@@ -262,8 +281,6 @@ async def test_a_zombie_ends_what_it_started_in_vain(
             woken.set()
             await execute_run(run.id, second)  # all of it, while the first one sleeps
 
-    from orchestrator.runs.journal import Journal
-
     launching = Journal.launching
     monkeypatch.setattr(Journal, "launching", sleep_before_launch)
     await execute_run(run.id, marketplace.worker)
@@ -272,6 +289,53 @@ async def test_a_zombie_ends_what_it_started_in_vain(
     assert left_behind(machine) == []
     told = await marketplace.events(run.id)
     assert len([event for event in told if event.type == "started"]) == 1
+
+
+async def test_what_a_zombie_started_is_the_new_owners(
+    marketplace: Marketplace, machine: SshdMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that lost the run just before it launched leaves the benchmark running for the one that has it."""
+    instance = await marketplace.onboard(machine.target())
+    run = await marketplace.request(instance, SMALL)
+
+    async def lose_it(self: object) -> None:
+        await launching(self)  # type: ignore[arg-type]
+        monkeypatch.undo()
+        async with marketplace.databases.worker.transaction(SERVICE) as session:
+            await runs.claim(session, run.id, "worker-2")
+
+    launching = Journal.launching
+    monkeypatch.setattr(Journal, "launching", lose_it)
+    await execute_run(run.id, marketplace.worker)
+    assert left_behind(machine) == [str(run.id)]
+    await execute_run(run.id, marketplace.worker)
+    assert (await marketplace.run(run.id)).state == "passed"
+    told = await marketplace.events(run.id)
+    running = [event.body for event in told if event.body.get("state") == "running"]
+    assert [body["attached"] for body in running] == [True]
+
+
+async def test_what_a_zombie_started_for_a_run_that_has_ended_is_ended(
+    marketplace: Marketplace, machine: SshdMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody will attach to it: where the run was concluded without the machine, the zombie takes it back."""
+    instance = await marketplace.onboard(machine.target())
+    run = await marketplace.request(instance, SMALL)
+
+    async def end_it(self: object) -> None:
+        await launching(self)  # type: ignore[arg-type]
+        async with marketplace.databases.worker.transaction(SERVICE) as session:
+            await _sql(
+                session,
+                "UPDATE gpu_test_runs SET state = 'cancelled', error_code = 'cancelled', epoch = epoch + 1,"
+                " finished_at = now()",
+            )
+
+    launching = Journal.launching
+    monkeypatch.setattr(Journal, "launching", end_it)
+    await execute_run(run.id, marketplace.worker)
+    assert (await marketplace.run(run.id)).state == "cancelled"
+    assert left_behind(machine) == []
 
 
 async def test_a_worker_that_stops_leaves_its_runs_to_others(marketplace: Marketplace) -> None:
