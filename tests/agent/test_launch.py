@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -276,3 +277,19 @@ def test_nothing_of_a_run_is_readable_by_others(machine: Make) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in instance.run_folder.iterdir()}
     assert set(modes.values()) == {0o600}, modes
     assert json.loads((instance.run_folder / "spec.json").read_text()) == spec()
+
+
+def test_a_newer_epoch_is_admitted_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk keeps nobody from attaching or cleaning: the number is written where the old one stands."""
+    folder = run_folder.RunFolder(str(tmp_path))
+    folder.admit(9)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(run_folder.RunFolder, "write", full)
+    folder.admit(12)
+    with pytest.raises(run_folder.EpochRefused, match="12"):
+        folder.admit(11)

@@ -113,6 +113,23 @@ async def test_an_instance_is_onboarded_once_a_supplier(tenant: Tenant, other: T
             await instances.onboard(session, claims | large)
 
 
+async def test_what_is_due_stays_due(tenant: Tenant) -> None:
+    """A change that is none of the times moves no due time; new times count from now."""
+    instance = await tenant.onboard()
+    six, twelve = Timetable(every_hours=6), Timetable(every_hours=12)
+    overdue = text("UPDATE gpu_test_schedules SET next_due_at = now() - interval '1 hour'")
+    async with tenant.databases.api.transaction(tenant.principal) as session:
+        await schedules.put(session, instance.id, six, enabled=True, options={})
+        await session.exec(overdue)  # type: ignore[call-overload]
+        kept = await schedules.put(
+            session, instance.id, six, enabled=True, options={}, misfire="skip"
+        )
+        now = (await session.exec(select(func.now()))).scalar_one()  # type: ignore[call-overload]
+        assert kept.next_due_at == now - timedelta(hours=1)
+        moved = await schedules.put(session, instance.id, twelve, enabled=True, options={})
+        assert moved.next_due_at == now + timedelta(hours=12)
+
+
 async def test_a_schedule_belongs_to_its_instances_owner(tenant: Tenant, other: Tenant) -> None:
     """A schedule is replaced in place by its owner and invisible to others."""
     instance = await tenant.onboard()

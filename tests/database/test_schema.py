@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import psycopg
 import pytest
+from sqlalchemy import text
 from sqlmodel import SQLModel, select
 
 from orchestrator.database import models
@@ -173,6 +175,24 @@ async def test_an_exhausted_pool_is_a_database_that_is_away(logins: Logins) -> N
         with pytest.raises(DatabaseUnavailable):
             async with database.transaction(SERVICE) as second:
                 await second.exec(select(1))  # type: ignore[call-overload]
+    await database.close()
+
+
+async def test_a_session_that_the_server_ended_is_a_database_that_is_away(logins: Logins) -> None:
+    """A worker that was frozen within a transaction finds it ended, and claims its run again: no fault of ours."""
+    database = Database(logins.worker)
+    with pytest.raises(DatabaseUnavailable):  # noqa: PT012
+        async with database.transaction(SERVICE) as session:
+            found = await session.exec(text("SELECT pg_backend_pid()"))  # type: ignore[call-overload]
+            pid = found.scalar_one()
+            await session.exec(text("SET LOCAL idle_in_transaction_session_timeout = '20ms'"))  # type: ignore[call-overload]
+            with psycopg.connect(logins.owner, autocommit=True) as owner:
+                until = asyncio.get_running_loop().time() + 10
+                alive = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+                while owner.execute(alive, (pid,)).fetchone() != (0,):
+                    assert asyncio.get_running_loop().time() < until
+                    await asyncio.sleep(0.01)
+            await session.exec(select(1))  # type: ignore[call-overload]
     await database.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -164,3 +165,15 @@ def test_jitter_delays_what_is_owed() -> None:
         due = what_is_due(spread, UUID(int=0), first, misfire="run_once", now=now)
         assert due.fire is not None
         assert due.fire.hour == fires
+
+
+@pytest.mark.parametrize(
+    ("times", "most"), [({"every_hours": 1}, 3600), ({"cron": "*/5 8-9 * * *"}, 300)]
+)
+def test_jitter_is_no_longer_than_the_time_between_two_tests(
+    times: dict[str, Any], most: int
+) -> None:
+    """With more, a later due time could fire before an earlier one, and the earlier one would be missed."""
+    assert Timetable(**times, jitter_seconds=most)
+    with pytest.raises(InvalidInput, match="jitter"):
+        Timetable(**times, jitter_seconds=most + 1)

@@ -212,6 +212,23 @@ async def _holds(machine: Benchmark) -> None:
     await machine.process.stdin.read()
 
 
+async def _much_raw(machine: Benchmark) -> None:
+    """As much as a line may hold; in PostgreSQL it is six times as long."""
+    await machine.started()
+    await machine.result(raw_results={"numbers": [1] * 20_000})
+    machine.end()
+
+
+async def _will_not_clean(process: Exec, marker: str) -> None:
+    """Goes on until its follower leaves, and says of every clean that somebody else owns the run."""
+    if " clean " in f" {process.command} ":
+        process.stdout.write(f"@harborx {marker} refused 99\n".encode())
+        return
+    spec = json.loads(await process.stdin.readline())
+    process.stdout.write(f"@harborx {marker} begin started\n".encode())
+    await _holds(Benchmark(process, marker, spec))
+
+
 def busy(name: str, answer: str) -> str:
     """A machine that answers the first launch with `busy <answer>` and measures at the second."""
     launches = 0
@@ -235,6 +252,9 @@ def busy(name: str, answer: str) -> str:
 
 GOOD = scripted("good", _good)
 HOLDS = scripted("holds", _holds)
+MUCH_RAW = scripted("much_raw", _much_raw)
+WILL_NOT_CLEAN = "will_not_clean"
+SCRIPTS[WILL_NOT_CLEAN] = _will_not_clean
 TORN_THEN_GOOD = scripted("torn_then_good", _torn_then_good)
 SAYS_IT_ONCE = scripted("says_it_once", _says_it_once)
 

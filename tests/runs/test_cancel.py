@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
+from orchestrator.database import runs
+from orchestrator.database.events import NewEvent
 from orchestrator.database.models import Run
 from orchestrator.database.session import SERVICE, supplier
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.options import Options
 from orchestrator.runs.cancel import cancel_run
 from orchestrator.runs.execute import execute_run
+from orchestrator.runs.journal import Journal
 from tests.machines import scripted_machine
 from tests.runs.conftest import Marketplace
-from tests.runs.machines import GOOD, HOLDS
+from tests.runs.machines import GOOD, HOLDS, WILL_NOT_CLEAN
 from tests.runs.test_engine import finished, working
 
 JOBS = text("SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'")
@@ -149,3 +153,39 @@ async def test_only_its_supplier_cancels_a_run(marketplace: Marketplace) -> None
     with pytest.raises(NotFound):
         await cancel_run(marketplace.databases.api, stranger, run.id)
     assert (await marketplace.run(run.id)).state == "queued"
+
+
+async def test_a_machine_that_refuses_does_not_keep_a_cancelled_run(
+    marketplace: Marketplace,
+) -> None:
+    """Only our database says who owns a run: it is cancelled once, and the machine is asked again later."""
+    async with scripted_machine(WILL_NOT_CLEAN) as machine:
+        instance = await marketplace.onboard(machine.target(), "NVIDIA H100")
+        run = await marketplace.request(instance, Options())
+        async with _heeding(marketplace):
+            working_on = asyncio.create_task(execute_run(run.id, marketplace.worker))
+            await _until_launched(marketplace, run.id)
+            await _cancel(marketplace, run.id)
+            async with asyncio.timeout(20):
+                await working_on
+    ended = await marketplace.run(run.id)
+    assert (ended.state, ended.cleaned_at, ended.epoch) == ("cancelled", None, 1)
+    assert ended.clean_due_at is not None
+
+
+async def test_a_wish_that_meets_a_busy_gpu_is_not_put_off(marketplace: Marketplace) -> None:
+    """A run that goes back to the queue while somebody wants it ended, ends."""
+    async with scripted_machine(GOOD) as machine:
+        instance = await marketplace.onboard(machine.target(), "NVIDIA H100")
+    run = await marketplace.request(instance, Options())
+    database = marketplace.databases.worker
+    async with database.transaction(SERVICE) as session:
+        claimed = await runs.claim(session, run.id, "worker-1")
+    assert claimed is not None
+    journal = await Journal.resume(database, claimed, deadline_seconds=60)
+    await _cancel(marketplace, run.id)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    await journal.postpone(later, NewEvent("postponed", {}, datetime.now(UTC)))
+    ended = await marketplace.run(run.id)
+    assert ended.state == "cancelled"
+    assert (await marketplace.instance(instance.id)).status == "pending"

@@ -15,7 +15,14 @@ from orchestrator.runs import execute
 from orchestrator.ssh.keys import generate_key_pair
 from tests.machines import SshdMachine, scripted_machine
 from tests.runs.conftest import SMALL, Marketplace, left_behind
-from tests.runs.machines import GOOD, MEASURED, MISBEHAVIOUR, SAYS_IT_ONCE, TORN_THEN_GOOD
+from tests.runs.machines import (
+    GOOD,
+    MEASURED,
+    MISBEHAVIOUR,
+    MUCH_RAW,
+    SAYS_IT_ONCE,
+    TORN_THEN_GOOD,
+)
 
 
 async def test_a_machine_is_tested_from_request_to_result(
@@ -139,6 +146,14 @@ async def test_a_measured_h100_scores_its_miles(marketplace: Marketplace) -> Non
     assert result.compute_miles_per_hour == pytest.approx(1024 / MEASURED * 1.5 * 3600)
     after = await marketplace.instance(instance.id)
     assert after.ram_gb == 256.0
+
+
+async def test_raw_figures_of_any_allowed_length_are_kept(marketplace: Marketplace) -> None:
+    """What the wire allows, the table takes: a machine can't turn its verdict into a fault of ours."""
+    async with scripted_machine(MUCH_RAW) as machine:
+        instance = await marketplace.onboard(machine.target(), "NVIDIA H100")
+        run = await marketplace.execute(instance, Options())
+    assert (run.state, run.error_message) == ("passed", None)
 
 
 async def test_a_worker_that_dies_is_replaced_without_gap_or_repeat(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -12,9 +13,12 @@ from procrastinate.exceptions import ConnectorException
 from sqlalchemy import text
 
 from orchestrator.database import jobs, leavings, runs
-from orchestrator.database.session import SERVICE, Session
+from orchestrator.database.session import SERVICE, Session, supplier
+from orchestrator.domain.errors import HostUnreachable, RunInProgress
 from orchestrator.domain.options import Options
 from orchestrator.runs import clean, engine
+from orchestrator.runs.cancel import cancel_run
+from orchestrator.runs.conclude import Outcome, conclude
 from orchestrator.runs.engine import Engine
 from orchestrator.runs.execute import execute_run
 from orchestrator.runs.journal import Journal
@@ -120,6 +124,68 @@ async def test_the_janitor_cleans_what_the_database_says(
     assert rounds == [1, 0]
     assert left_behind(machine) == []
     assert (await marketplace.run(run.id)).cleaned_at is not None
+
+
+async def test_a_machine_that_answers_nothing_does_not_keep_the_janitor(
+    marketplace: Marketplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look has its time, whatever the machine does; then it is due again."""
+    async with scripted_machine(GOOD) as machine:
+        instance = await marketplace.onboard(machine.target(), "NVIDIA H100")
+        run = await marketplace.execute(instance, Options())
+    async with scripted_machine("silent") as silent:
+        again = await marketplace.onboard(silent.target(), "NVIDIA H100")
+        async with marketplace.databases.worker.transaction(SERVICE) as session:
+            await _sql(
+                session,
+                "UPDATE gpu_test_runs SET clean_due_at = now(), cleaned_at = NULL, instance_id = :id",
+                id=again.id,
+            )
+        monkeypatch.setattr(clean, "_LOOK_SECONDS", 0.5)
+        async with asyncio.timeout(10):
+            assert await clean.janitor_round(marketplace.worker) == 1
+        assert silent.execs
+    looked = await marketplace.run(run.id)
+    assert (looked.cleaned_at, looked.clean_attempts) == (None, 1)
+
+
+async def test_a_job_for_later_does_not_outlive_its_run(marketplace: Marketplace) -> None:
+    """The instance's next run must not wait for a job of one that was put off and ended before its time."""
+    async with scripted_machine(busy("busy_once", "gpu 0")) as machine:
+        instance = await marketplace.onboard(machine.target(), "NVIDIA H100")
+        run = await marketplace.execute(instance, Options())
+        await execute_run(run.id, marketplace.worker)
+    assert (await marketplace.run(run.id)).state == "passed"
+    async with marketplace.databases.worker.transaction(SERVICE) as session:
+        assert (
+            await _sql(session, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'")
+            == 0
+        )
+
+
+async def test_the_end_of_a_run_and_the_next_request_never_block_each_other(
+    marketplace: Marketplace,
+) -> None:
+    """They lock instance and run in one order: the request is refused or accepted, at once, and never fails."""
+    async with scripted_machine(GOOD) as machine:
+        instance = await marketplace.onboard(machine.target(), "NVIDIA H100")
+    database = marketplace.databases.worker
+    for _ in range(8):
+        run = await marketplace.request(instance, Options())
+        async with database.transaction(SERVICE) as session:
+            claimed = await runs.claim(session, run.id, "worker-1")
+        assert claimed is not None
+        journal = await Journal.resume(database, claimed, deadline_seconds=60)
+
+        async def ask() -> None:
+            with suppress(RunInProgress):
+                await marketplace.request(instance, Options())
+
+        await asyncio.gather(conclude(journal, Outcome.of_error(HostUnreachable())), ask())
+        async with database.transaction(SERVICE) as session:
+            last = await runs.unfinished(session, instance.id)
+        if last is not None:
+            await cancel_run(marketplace.databases.api, supplier(marketplace.user_id), last.id)
 
 
 async def test_the_janitor_gives_up_in_the_end(marketplace: Marketplace) -> None:
