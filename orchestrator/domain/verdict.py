@@ -30,6 +30,7 @@ _ROUNDING: Final = 0.01  # figures of one result agree within 1 %
 _LATENCY_ROUNDING: Final = 0.10  # the guide's agents average latency in their own way
 _CLOCK_RATIO: Final = 1.10  # how much longer than the machine says we may have waited
 _CLOCK_GRAIN: Final = 0.5  # seconds, for events that wait in a buffer
+_MOST_OF_IT: Final = 0.5
 _CLOCK_SLACK: Final = 3.0  # seconds, for the network and our own load
 
 
@@ -46,7 +47,7 @@ class Observation:
     """
     The measurement on two clocks, in seconds. `ours` and `machines`: between its first progress and the result,
     as we received them and by the machine's `t`; None where no progress was told. `waited`: from the launch to
-    the result, by ours. `interrupted`: the line broke, so that ours says nothing.
+    the result, by ours. `interrupted`: the line broke; `ours` is then what we watched of it, in all stretches.
     """
 
     ours: float | None
@@ -237,7 +238,7 @@ def _clock(figures: Figures, observation: Observation | None) -> Iterator[Line]:
     if observation is None:
         return
     if observation.interrupted:
-        yield Line("clock", None, "the line was interrupted, so our clock can't be compared")
+        yield _clock_of_stretches(figures.measured_seconds, observation.ours)
         return
     if observation.ours is None or observation.machines is None:
         yield _line("clock", False, "no progress of the measurement was told", ClockDisagrees)
@@ -253,6 +254,18 @@ def _clock(figures: Figures, observation: Observation | None) -> Iterator[Line]:
     agrees = observation.ours <= told * _CLOCK_RATIO + _CLOCK_SLACK
     text = f"{observation.ours:,.2f} s by our clock, {told:,.2f} s by the machine's"
     yield _line("clock", agrees, text, ClockDisagrees)
+
+
+def _clock_of_stretches(measured: float | None, watched: float | None) -> Line:
+    """A broken line must not hide a machine that measures longer than it says: what was watched counts."""
+    if measured is None or not watched:
+        return Line("clock", None, "the line was interrupted, so our clock can't be compared")
+    text = (
+        f"{watched:,.2f} s watched on an interrupted line, {measured:,.2f} s by the machine's clock"
+    )
+    if watched > measured * _CLOCK_RATIO + _CLOCK_SLACK:
+        return Line("clock", False, text, ClockDisagrees)
+    return Line("clock", True if watched > measured * _MOST_OF_IT else None, text)
 
 
 def _close(a: float, b: float, tolerance: float) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from orchestrator.database import events, instances, jobs, runs
 from orchestrator.database.events import Batch, NewEvent
-from orchestrator.database.models import Run
+from orchestrator.database.models import Run, RunEvent
 from orchestrator.database.session import NOW, SERVICE, Database
 from orchestrator.domain.errors import OutputFlood
 from orchestrator.domain.events import (
@@ -36,7 +36,7 @@ LOG_LINES_KEPT: Final = 500
 REFUSALS_KEPT: Final = 20
 _MOST_EVENTS: Final = 5_000
 _EVENTS_A_SECOND: Final = 4
-_REMEMBERED: Final = ("refused", "probe", "result", "failed")
+_REMEMBERED: Final = ("state", "progress", "refused", "probe", "result", "failed")
 
 
 @dataclass
@@ -57,6 +57,8 @@ class Journal:
     begun: float | None = None  # when the launch was answered, in the loop's time
     _measuring_since: tuple[float, float] | None = None
     _result_at: tuple[float, float] | None = None
+    _told_last: float | None = None
+    _watched_before: float = 0.0
 
     @classmethod
     async def resume(cls, database: Database, run: Run, *, deadline_seconds: float) -> Journal:
@@ -67,20 +69,31 @@ class Journal:
         decoder = Decoder(run.nonce, offset=run.remote_offset, next_seq=run.next_agent_seq)
         most = _MOST_EVENTS + round(_EVENTS_A_SECOND * deadline_seconds)
         journal = cls(database, run, decoder, most, interrupted=run.remote_offset > 0)
-        if journal.interrupted:
+        if run.launched_at is not None:
             async with database.transaction(SERVICE) as session:
-                for event in await events.of_types(session, run.id, _REMEMBERED):
-                    journal._remember(event.type, event.body)
+                stored = await events.of_types(session, run.id, _REMEMBERED)
+            journal._watched_before = watched(stored)
+            for event in stored:
+                journal._remember(event.type, event.body)
         return journal
 
     @property
     def observation(self) -> Observation:
         """The measured stretch on our clock and on the machine's."""
         waited = self._result_at[0] - self.begun if self._result_at and self.begun else None
-        if self.interrupted or self._measuring_since is None or self._result_at is None:
-            return Observation(None, None, waited, self.interrupted)
+        if self.interrupted:
+            return Observation(self._watched_before + self._watched_now, None, waited, True)
+        if self._measuring_since is None or self._result_at is None:
+            return Observation(None, None, waited)
         (ours_from, theirs_from), (ours_to, theirs_to) = self._measuring_since, self._result_at
         return Observation(ours_to - ours_from, theirs_to - theirs_from, waited)
+
+    @property
+    def _watched_now(self) -> float:
+        """Seconds of measuring that this worker has seen on an unbroken line."""
+        if self._measuring_since is None or self._told_last is None:
+            return 0.0
+        return self._told_last - self._measuring_since[0]
 
     async def enter(self, state: RunState, **facts: Any) -> None:
         """Move the run to `state`, with an event that tells so."""
@@ -179,6 +192,8 @@ class Journal:
 
     def _notice(self, event: Event) -> None:
         body, moment = event.body, (asyncio.get_running_loop().time(), event.t)
+        if isinstance(body, ResultBody | Progress):
+            self._told_last = moment[0]
         if isinstance(body, ResultBody):
             self.result, self._result_at = body, moment
         elif isinstance(body, Failed):
@@ -187,6 +202,19 @@ class Journal:
             self.probe = body
         elif isinstance(body, Progress) and body.phase == "measure":
             self._measuring_since = self._measuring_since or moment
+
+
+def watched(stored: Iterable[RunEvent]) -> float:
+    """Seconds of measuring between the events of each unbroken line, when they were received."""
+    total, since, last = 0.0, None, None
+    for event in stored:
+        measures = event.type == "progress" and event.body.get("phase") == "measure"
+        if event.type == "state":
+            total += (last - since).total_seconds() if since and last else 0.0
+            since = last = None
+        elif measures or (event.type == "result" and since):
+            since, last = since or event.at, event.at
+    return total + ((last - since).total_seconds() if since and last else 0.0)
 
 
 def _now(kind: str, body: dict[str, Any]) -> NewEvent:

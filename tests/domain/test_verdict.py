@@ -142,6 +142,17 @@ def test_a_submission_with_few_fields_is_judged_by_what_it_says() -> None:
 def test_an_interrupted_observation_is_not_told() -> None:
     """Where the line broke, our clock proves nothing either way; small delays are the network's."""
     assert verdict(observation=Observation(None, None, interrupted=True)).passed
+    assert verdict(observation=Observation(0.4, None, interrupted=True)).passed
+
+
+def test_a_broken_line_hides_no_machine_that_measures_longer_than_it_says() -> None:
+    """What we watched in the stretches between breaks is compared with what was measured in all."""
+    seen = verdict(observation=Observation(ours=5.0, machines=None, interrupted=True))
+    assert (seen.error and seen.error.code, seen.state) == ("clock_disagrees", "inconclusive")
+
+
+def test_an_observation_is_not_exact() -> None:
+    """Half a second of measuring may be seen as three."""
     assert verdict(observation=Observation(ours=3.4, machines=0.5)).passed
 
 
