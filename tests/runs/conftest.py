@@ -11,11 +11,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from orchestrator.config import load
 from orchestrator.database import events, instances, results, runs
 from orchestrator.database.models import Instance, Result, Run, RunEvent
-from orchestrator.database.session import SERVICE, supplier
+from orchestrator.database.session import SERVICE, Session, supplier
 from orchestrator.domain.options import Options
 from orchestrator.runs.execute import Worker, execute_run
 from orchestrator.runs.request import onboard, request_run
@@ -125,3 +126,9 @@ def left_behind(machine: SshdMachine) -> list[str]:
     """The run folders on a machine."""
     folder = machine.home / ".harborx" / "runs"
     return os.listdir(folder) if folder.is_dir() else []
+
+
+async def sql(session: Session, statement: str, **parameters: object) -> object:
+    """A statement of the test's own; its one value, if it gives any."""
+    found = await session.exec(text(statement), params=parameters)  # type: ignore[call-overload]
+    return found.scalar() if found.returns_rows else None

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 from procrastinate import App
 from procrastinate.exceptions import ConnectorException
-from sqlalchemy import text
 
-from orchestrator.database import jobs, leavings, runs
-from orchestrator.database.session import SERVICE, Session, supplier
+from orchestrator.database import jobs, runs
+from orchestrator.database.session import SERVICE, supplier
 from orchestrator.domain.errors import HostUnreachable, RunInProgress
 from orchestrator.domain.options import Options
-from orchestrator.runs import clean, engine
+from orchestrator.runs import engine
 from orchestrator.runs.cancel import cancel_run
 from orchestrator.runs.conclude import Outcome, conclude
 from orchestrator.runs.engine import Engine
 from orchestrator.runs.execute import execute_run
 from orchestrator.runs.journal import Journal
 from tests.machines import SshdMachine, scripted_machine
-from tests.runs.conftest import SMALL, Marketplace, left_behind, worker_of
+from tests.runs.conftest import SMALL, Marketplace, left_behind, sql, worker_of
 from tests.runs.machines import GOOD, HOLDS, busy
 from tests.runs.test_engine import finished, working
-
-
-async def _sql(session: Session, statement: str, **parameters: object) -> object:
-    found = await session.exec(text(statement), params=parameters)  # type: ignore[call-overload]
-    return found.scalar() if found.returns_rows else None
 
 
 async def test_a_busy_gpu_puts_the_run_off(marketplace: Marketplace) -> None:
@@ -44,7 +38,7 @@ async def test_a_busy_gpu_puts_the_run_off(marketplace: Marketplace) -> None:
         told = [event for event in await marketplace.events(run.id) if event.type == "postponed"]
         assert [event.body["code"] for event in told] == ["gpu_busy"]
         async with marketplace.databases.worker.transaction(SERVICE) as session:
-            scheduled = await _sql(
+            scheduled = await sql(
                 session, "SELECT max(scheduled_at) FROM procrastinate_jobs WHERE status = 'todo'"
             )
         assert scheduled == run.not_before
@@ -58,7 +52,7 @@ async def test_patience_with_a_busy_gpu_ends(marketplace: Marketplace) -> None:
         instance = await marketplace.onboard(machine.target(), "NVIDIA H100")
         run = await marketplace.request(instance, Options())
         async with marketplace.databases.worker.transaction(SERVICE) as session:
-            await _sql(session, "UPDATE gpu_test_runs SET created_at = now() - interval '1 day'")
+            await sql(session, "UPDATE gpu_test_runs SET created_at = now() - interval '1 day'")
         await execute_run(run.id, marketplace.worker)
     ended = await marketplace.run(run.id)
     assert (ended.state, ended.error_code) == ("inconclusive", "gpu_busy")
@@ -73,7 +67,7 @@ async def test_an_own_benchmark_that_should_be_over_makes_way(marketplace: Marke
     async with scripted_machine(busy("old_run", f"run {old.id}")) as machine:
         again = await marketplace.onboard(machine.target(), "NVIDIA H100")
         async with marketplace.databases.worker.transaction(SERVICE) as session:
-            await _sql(
+            await sql(
                 session,
                 "UPDATE gpu_test_runs SET instance_id = :new WHERE id = :old",
                 new=again.id,
@@ -95,60 +89,6 @@ async def test_the_test_of_a_neighbour_is_waited_for(marketplace: Marketplace) -
     assert not [command for command in machine.execs if str(stranger) in command]
 
 
-async def test_the_janitor_cleans_what_the_database_says(
-    marketplace: Marketplace, machine: SshdMachine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A run that could not be cleaned is due until it is, at ever longer intervals, and then never again."""
-    instance = await marketplace.onboard(machine.target())
-    with monkeypatch.context() as away:
-
-        async def not_now(*_: object) -> None:
-            pass
-
-        away.setattr("orchestrator.runs.execute.try_to_clean", not_now)
-        run = await marketplace.execute(instance, SMALL)
-    assert left_behind(machine) == [str(run.id)]
-    assert await clean.janitor_round(marketplace.worker) == 0  # whoever ended it has a moment
-    async with marketplace.databases.worker.transaction(SERVICE) as session:
-        await _sql(session, "UPDATE gpu_test_runs SET clean_due_at = now()")
-        await _sql(session, "UPDATE gpu_instances SET ssh_port = 1")
-    assert await clean.janitor_round(marketplace.worker) == 1
-    failed = await marketplace.run(run.id)
-    assert (failed.cleaned_at, failed.clean_attempts) == (None, 1)
-    assert failed.clean_due_at is not None
-    assert failed.clean_due_at > datetime.now(UTC) + timedelta(seconds=20)
-    async with marketplace.databases.worker.transaction(SERVICE) as session:
-        await _sql(session, "UPDATE gpu_test_runs SET clean_due_at = now()")
-        await _sql(session, "UPDATE gpu_instances SET ssh_port = :port", port=machine.port)
-    rounds = [await clean.janitor_round(marketplace.worker) for _ in range(2)]
-    assert rounds == [1, 0]
-    assert left_behind(machine) == []
-    assert (await marketplace.run(run.id)).cleaned_at is not None
-
-
-async def test_a_machine_that_answers_nothing_does_not_keep_the_janitor(
-    marketplace: Marketplace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each look has its time, whatever the machine does; then it is due again."""
-    async with scripted_machine(GOOD) as machine:
-        instance = await marketplace.onboard(machine.target(), "NVIDIA H100")
-        run = await marketplace.execute(instance, Options())
-    async with scripted_machine("silent") as silent:
-        again = await marketplace.onboard(silent.target(), "NVIDIA H100")
-        async with marketplace.databases.worker.transaction(SERVICE) as session:
-            await _sql(
-                session,
-                "UPDATE gpu_test_runs SET clean_due_at = now(), cleaned_at = NULL, instance_id = :id",
-                id=again.id,
-            )
-        monkeypatch.setattr(clean, "_LOOK_SECONDS", 0.5)
-        async with asyncio.timeout(10):
-            assert await clean.janitor_round(marketplace.worker) == 1
-        assert silent.execs
-    looked = await marketplace.run(run.id)
-    assert (looked.cleaned_at, looked.clean_attempts) == (None, 1)
-
-
 async def test_a_job_for_later_does_not_outlive_its_run(marketplace: Marketplace) -> None:
     """The instance's next run must not wait for a job of one that was put off and ended before its time."""
     async with scripted_machine(busy("busy_once", "gpu 0")) as machine:
@@ -158,8 +98,7 @@ async def test_a_job_for_later_does_not_outlive_its_run(marketplace: Marketplace
     assert (await marketplace.run(run.id)).state == "passed"
     async with marketplace.databases.worker.transaction(SERVICE) as session:
         assert (
-            await _sql(session, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'")
-            == 0
+            await sql(session, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'") == 0
         )
 
 
@@ -188,39 +127,6 @@ async def test_the_end_of_a_run_and_the_next_request_never_block_each_other(
             await cancel_run(marketplace.databases.api, supplier(marketplace.user_id), last.id)
 
 
-async def test_the_janitor_gives_up_in_the_end(marketplace: Marketplace) -> None:
-    """A machine that is gone for good is not looked for for ever."""
-    async with scripted_machine(GOOD) as machine:
-        instance = await marketplace.onboard(machine.target(), "NVIDIA H100")
-        await marketplace.execute(instance, Options())
-    async with marketplace.databases.worker.transaction(SERVICE) as session:
-        await _sql(
-            session,
-            "UPDATE gpu_test_runs SET clean_due_at = now(), clean_attempts = :n",
-            n=leavings.MOST_ATTEMPTS - 1,
-        )
-        (taken,) = await leavings.take_due(session, 10)
-        assert taken.clean_due_at is None
-
-
-async def test_expired_idempotency_keys_are_forgotten(marketplace: Marketplace) -> None:
-    """A sweep removes keys whose day is over and no others, as often as it comes."""
-    async with marketplace.databases.worker.transaction(SERVICE) as session:
-        for key, left in (("old", "-1 second"), ("new", "1 hour")):
-            await _sql(
-                session,
-                "INSERT INTO idempotency_keys (user_id, key, fingerprint, answer, expires_at)"
-                " VALUES (:user, :key, sha256('x'), '{}', now() + CAST(:left AS interval))",
-                user=marketplace.user_id,
-                key=key,
-                left=left,
-            )
-    for _ in range(2):
-        await engine.sweep_once(marketplace.worker)
-        async with marketplace.databases.worker.transaction(SERVICE) as session:
-            assert await _sql(session, "SELECT string_agg(key, ' ') FROM idempotency_keys") == "new"
-
-
 async def test_a_worker_that_was_presumed_dead_ends_no_job_of_its_successor(
     marketplace: Marketplace,
 ) -> None:
@@ -232,7 +138,7 @@ async def test_a_worker_that_was_presumed_dead_ends_no_job_of_its_successor(
     async with app.open_async():
         first = await _take_job(app)
         async with marketplace.databases.worker.transaction(SERVICE) as session:
-            await _sql(
+            await sql(
                 session,
                 "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'",
             )
@@ -241,10 +147,10 @@ async def test_a_worker_that_was_presumed_dead_ends_no_job_of_its_successor(
         second = await _take_job(app)
         await app.job_manager.finish_job(first, first_status := engine.Status.SUCCEEDED, True)
         async with marketplace.databases.worker.transaction(SERVICE) as session:
-            assert await _sql(session, "SELECT status FROM procrastinate_jobs") == "doing"
+            assert await sql(session, "SELECT status FROM procrastinate_jobs") == "doing"
         await app.job_manager.finish_job(second, first_status, True)
         async with marketplace.databases.worker.transaction(SERVICE) as session:
-            assert await _sql(session, "SELECT count(*) FROM procrastinate_jobs") == 0
+            assert await sql(session, "SELECT count(*) FROM procrastinate_jobs") == 0
 
 
 async def test_a_sweep_that_died_stops_no_other(marketplace: Marketplace) -> None:
@@ -257,16 +163,16 @@ async def test_a_sweep_that_died_stops_no_other(marketplace: Marketplace) -> Non
         job = await _take_job(app)
         for status in ("doing", "doing", "todo"):
             async with marketplace.databases.worker.transaction(SERVICE) as session:
-                await _sql(
+                await sql(
                     session,
                     "INSERT INTO procrastinate_jobs (queue_name, task_name, queueing_lock, status)"
                     " VALUES ('sweeps', 'sweep', 'sweep', CAST(:status AS procrastinate_job_status))",
                     status=status,
                 )
     async with marketplace.databases.worker.transaction(SERVICE) as session:
-        await _sql(session, "UPDATE procrastinate_workers SET last_heartbeat = '2000-01-01'")
+        await sql(session, "UPDATE procrastinate_workers SET last_heartbeat = '2000-01-01'")
         assert await jobs.take_back_stalled(session, 5) == [job.id]
-        left = await _sql(
+        left = await sql(
             session,
             "SELECT string_agg(status::text, ' ') FROM procrastinate_jobs WHERE task_name = 'sweep'",
         )
@@ -391,7 +297,7 @@ async def test_what_a_zombie_started_for_a_run_that_has_ended_is_ended(
     async def end_it(self: object) -> None:
         await launching(self)  # type: ignore[arg-type]
         async with marketplace.databases.worker.transaction(SERVICE) as session:
-            await _sql(
+            await sql(
                 session,
                 "UPDATE gpu_test_runs SET state = 'cancelled', error_code = 'cancelled', epoch = epoch + 1,"
                 " finished_at = now()",
