@@ -53,23 +53,25 @@ async def request(
         "schedule_id": schedule_id,
         "due_at": due_at,
     }
-    try:
-        async with session.begin_nested():
-            run_id = (await session.exec(_REQUEST, params=parameters)).scalar_one()  # type: ignore[call-overload]
-    except IntegrityError as error:
-        violated = constraint_of(error)
-        if violated == "gpu_test_runs_schedule_id_due_at_key":
-            raise AlreadyFired() from error
-        if violated != "gpu_test_runs_one_unfinished":
+    while True:
+        try:
+            async with session.begin_nested():
+                run_id = (await session.exec(_REQUEST, params=parameters)).scalar_one()  # type: ignore[call-overload]
+        except IntegrityError as error:
+            violated = constraint_of(error)
+            if violated == "gpu_test_runs_schedule_id_due_at_key":
+                raise AlreadyFired() from error
+            if violated != "gpu_test_runs_one_unfinished":
+                raise
+            run = await unfinished(session, instance_id)
+            if run is None:
+                continue  # it has ended since: nothing is in progress
+            raise RunInProgress(f"It is run {run.id}.", evidence={"run_id": str(run.id)}) from error
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == _NO_DATA_FOUND:
+                raise NotFound(f"No instance {instance_id}.") from error
             raise
-        run = await unfinished(session, instance_id)
-        evidence = {"run_id": str(run.id)} if run else {}
-        raise RunInProgress(f"It is run {run.id}." if run else "", evidence=evidence) from error
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) == _NO_DATA_FOUND:
-            raise NotFound(f"No instance {instance_id}.") from error
-        raise
-    return await get(session, run_id)
+        return await get(session, run_id)
 
 
 async def cancel(session: AsyncSession, run_id: UUID) -> Run:

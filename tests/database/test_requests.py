@@ -60,6 +60,23 @@ async def test_a_request_is_a_run_and_a_job_in_one_transaction(tenant: Tenant) -
     assert (after.status, after.test_status) == ("testing", "running")
 
 
+async def test_a_run_that_ends_meanwhile_is_in_nobodys_way(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that met a run which has ended by the time we look is carried out, not refused."""
+    instance = await tenant.onboard()
+    first = await request(tenant, instance.id)
+
+    async def ends_just_now(*_: object) -> None:
+        monkeypatch.undo()
+        async with tenant.databases.worker.transaction(SERVICE) as session:
+            ending = "UPDATE gpu_test_runs SET state = 'passed', finished_at = now() WHERE id = :id"
+            await session.exec(text(ending), params={"id": first})  # type: ignore[call-overload]
+
+    monkeypatch.setattr(runs, "unfinished", ends_just_now)
+    assert await request(tenant, instance.id) != first
+
+
 async def test_only_an_own_instance_can_be_tested(tenant: Tenant, other: Tenant) -> None:
     """An unknown instance and another supplier's are both not found, and nothing is stored."""
     instance = await other.onboard()
