@@ -386,7 +386,7 @@ CREATE TABLE gpu_test_results (
     started_at                   timestamptz NOT NULL DEFAULT now(),
     completed_at                 timestamptz,
     error_message                text,
-    raw_results                  jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(raw_results) < 1048576),
+    raw_results                  jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(raw_results) < 655360),
     created_at                   timestamptz NOT NULL DEFAULT now(),
 
     CHECK ((source = 'pushed') = (run_id IS NOT NULL)),

@@ -89,7 +89,7 @@ async def submit(
         found = (await session.exec(statement, params=parameters)).one()  # type: ignore[call-overload]
     except IntegrityError as error:
         if constraint_of(error) == "gpu_test_results_raw_results_check":
-            raise InvalidInput("raw_results is over 1 MiB.") from error
+            raise InvalidInput("raw_results is over 640 KiB.") from error
         raise
     return found[0] if not isinstance(found, Result) else found
 

@@ -271,7 +271,7 @@ async def test_a_bad_result_fails_the_instance(supplier: Supplier, change: dict[
         {"gpu_utilization_percent": 101},
         {"test_type": "bitcoin"},
         {"raw_results": {"a": float("nan")}},
-        {"raw_results": {"a": "x" * 300_000}},
+        {"raw_results": {"a": "x" * 700_000}},
         {"system_telemetry": {"gpu_count": "many"}},
         {"gpu_instance_id": None},
         {"error_message": "\ud800"},
