@@ -32,6 +32,12 @@ HOST_KEY_ALGORITHMS: Final = (
     "rsa-sha2-512",
     "rsa-sha2-256",
 )
+# What a handshake can end with because of the peer. Beside its own errors asyncssh lets out what it stumbles
+# over: a connection that is reset in the middle of its work, or packets that no honest server sends.
+PEER_FAULTS: Final = (
+    *(asyncssh.Error, OSError),
+    *(TypeError, AttributeError, LookupError, AssertionError),
+)
 _WINDOW: Final = 1 << 20
 _KEEPALIVES_MISSED: Final = 2  # asyncssh gives up at the one after these
 
@@ -177,7 +183,7 @@ async def _log_in(
         raise _changed(options["known_hosts"][0][0], witness.presented) from error
     except asyncssh.PermissionDenied as error:
         raise LoginRefused(f"User {target.user} with the key on record.") from error
-    except (asyncssh.Error, OSError) as error:
+    except PEER_FAULTS as error:
         raise HostUnreachable(UNREACHABLE) from error
     except ValueError as error:
         raise LoginRefused("The user name can't be used.") from error

@@ -10,6 +10,7 @@ from orchestrator.domain.errors import HostUnreachable
 from orchestrator.ssh.addresses import UNREACHABLE, Endpoint, open_socket
 from orchestrator.ssh.connection import (
     HOST_KEY_ALGORITHMS,
+    PEER_FAULTS,
     Deadlines,
     quiet_options,
     reaching,
@@ -44,7 +45,7 @@ async def _exchange_keys(endpoint: Endpoint, deadlines: Deadlines) -> str:
                 proxy_command=None,
                 server_host_key_algs=list(HOST_KEY_ALGORITHMS),
             )
-    except (asyncssh.Error, OSError, ValueError) as error:
+    except (*PEER_FAULTS, ValueError) as error:
         raise HostUnreachable(UNREACHABLE) from error
     finally:
         opened.close()

@@ -12,7 +12,7 @@ import asyncssh
 
 from orchestrator.domain.errors import ConnectionLost, LaunchFailed, OutputFlood
 from orchestrator.domain.sanitise import printable
-from orchestrator.ssh.connection import Connection, Deadlines
+from orchestrator.ssh.connection import PEER_FAULTS, Connection, Deadlines
 
 CHUNK: Final = 64 * 1024
 STDERR_KEPT: Final = 64 * 1024
@@ -143,7 +143,7 @@ async def open_session(
             process: asyncssh.SSHClientProcess[bytes] = await connection.ssh.create_process(
                 command, encoding=None
             )
-    except (asyncssh.Error, OSError) as error:
+    except PEER_FAULTS as error:
         if connection.lost:
             raise ConnectionLost("The machine closed the connection.") from error
         raise LaunchFailed("The machine opens no session.") from error

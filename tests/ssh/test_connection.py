@@ -187,3 +187,21 @@ async def test_nothing_of_our_own_ssh_set_up_is_used(
 async def test_secrets_stay_out_of_repr(machine: SshdMachine) -> None:
     """A target may be logged: its private key is not in its repr."""
     assert "PRIVATE" not in repr(machine.target())
+
+
+@pytest.mark.parametrize("fault", [TypeError, IndexError, AttributeError])
+async def test_what_the_library_stumbles_over_is_the_peers_doing(
+    machine: SshdMachine, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
+) -> None:
+    """A reset in the middle of the handshake may end it with any error of asyncssh: the machine did not answer."""
+
+    async def stumble(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(asyncssh, "connect", stumble)
+    monkeypatch.setattr(asyncssh, "get_server_host_key", stumble)
+    with pytest.raises(HostUnreachable):
+        async with connect(machine.target(), attempts=1):
+            pass
+    with pytest.raises(HostUnreachable):
+        await first_contact(machine.target().endpoint, attempts=1)
