@@ -36,6 +36,7 @@ LOG_LINES_KEPT: Final = 500
 REFUSALS_KEPT: Final = 20
 _MOST_EVENTS: Final = 5_000
 _EVENTS_A_SECOND: Final = 4
+_MOST_OF_A_GAP: Final = 3.0  # seconds
 _REMEMBERED: Final = ("state", "progress", "refused", "probe", "result", "failed")
 
 
@@ -57,8 +58,9 @@ class Journal:
     begun: float | None = None  # when the launch was answered, in the loop's time
     _measuring_since: tuple[float, float] | None = None
     _result_at: tuple[float, float] | None = None
-    _told_last: float | None = None
+    _told_last: tuple[float, float] | None = None
     _watched_before: float = 0.0
+    _watched_now: float = 0.0
 
     @classmethod
     async def resume(cls, database: Database, run: Run, *, deadline_seconds: float) -> Journal:
@@ -87,13 +89,6 @@ class Journal:
             return Observation(None, None, waited)
         (ours_from, theirs_from), (ours_to, theirs_to) = self._measuring_since, self._result_at
         return Observation(ours_to - ours_from, theirs_to - theirs_from, waited)
-
-    @property
-    def _watched_now(self) -> float:
-        """Seconds of measuring that this worker has seen on an unbroken line."""
-        if self._measuring_since is None or self._told_last is None:
-            return 0.0
-        return self._told_last - self._measuring_since[0]
 
     async def enter(self, state: RunState, **facts: Any) -> None:
         """Move the run to `state`, with an event that tells so."""
@@ -192,8 +187,10 @@ class Journal:
 
     def _notice(self, event: Event) -> None:
         body, moment = event.body, (asyncio.get_running_loop().time(), event.t)
-        if isinstance(body, ResultBody | Progress):
-            self._told_last = moment[0]
+        if isinstance(body, ResultBody | Progress) and self._measuring_since is not None:
+            last = self._told_last or self._measuring_since
+            self._watched_now += _credible(moment[0] - last[0], moment[1] - last[1])
+            self._told_last = moment
         if isinstance(body, ResultBody):
             self.result, self._result_at = body, moment
         elif isinstance(body, Failed):
@@ -206,15 +203,26 @@ class Journal:
 
 def watched(stored: Iterable[RunEvent]) -> float:
     """Seconds of measuring between the events of each unbroken line, when they were received."""
-    total, since, last = 0.0, None, None
+    total = 0.0
+    last: RunEvent | None = None
     for event in stored:
         measures = event.type == "progress" and event.body.get("phase") == "measure"
         if event.type == "state":
-            total += (last - since).total_seconds() if since and last else 0.0
-            since = last = None
-        elif measures or (event.type == "result" and since):
-            since, last = since or event.at, event.at
-    return total + ((last - since).total_seconds() if since and last else 0.0)
+            last = None
+        elif measures or (event.type == "result" and last):
+            if last is not None:
+                ours = (event.at - last.at).total_seconds()
+                total += _credible(ours, (event.t or 0.0) - (last.t or 0.0))
+            last = event
+    return total
+
+
+def _credible(ours: float, machines: float) -> float:
+    """
+    The seconds between two events that speak against a machine. One long gap may be a frozen line, or a frozen
+    worker, and counts for little; many gaps that are each longer than the machine says add up.
+    """
+    return min(ours, machines + _MOST_OF_A_GAP)
 
 
 def _now(kind: str, body: dict[str, Any]) -> NewEvent:
