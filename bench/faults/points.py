@@ -44,10 +44,11 @@ COMMITS: Final = (
     "conclude",
     "clean",
     "clean_run",
+    "again_or_end",
     "append.again_or_end",
 )
 # Passed only where a worker loses a run at the right moment; too rarely to be aimed at.
-RARE: Final = ("still_ours", "clean_other", "look_after", "postpone")
+RARE: Final = ("still_ours", "clean_other", "look_after", "postpone", "withdraw")
 STEPS: Final = ("first_contact", "connect", "push", "launch", "read", "clean_up")
 SWEEPS: Final = (
     *("fire_due", "take_back_stalled", "requeue_lost", "janitor_round"),
