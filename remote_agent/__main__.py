@@ -35,11 +35,11 @@ def dispatch(arguments: List[str]) -> int:
 
         return supervise(args.folder)
     if args.command == "sample":
-        from remote_agent.telemetry import sample
+        from remote_agent.machine.telemetry import sample
 
         return sample(args.bus_id, args.parent)
     if args.command == "occupancy":
-        from remote_agent.occupancy import occupancy
+        from remote_agent.machine.occupancy import occupancy
 
         return occupancy()
     from remote_agent.benchmark import benchmark

@@ -7,9 +7,11 @@ import time
 import traceback
 from typing import Any, Optional
 
-from remote_agent import VERSION, interpreters, nvml, own_code, probe, spec
+from remote_agent import VERSION, own_code, spec
 from remote_agent.events import EventWriter
 from remote_agent.failure import Failure
+from remote_agent.machine import nvml, probe
+from remote_agent.provision import interpreters
 from remote_agent.run_folder import RunFolder, boot_id, home
 from remote_agent.supervisor import DISK_FULL_STATUS, FULL_DISK
 
@@ -86,7 +88,7 @@ def _find_torch(orders: spec.Spec, events: EventWriter) -> str:
     if not orders.provisioning.install:
         seen = "\n".join(interpreter.path for interpreter in looked)
         raise Failure("provision_failed", "No Python of this machine has torch.", seen)
-    from remote_agent.installation import install
+    from remote_agent.provision.installation import install
 
     limit = events.start + _INSTALL_SHARE * orders.deadline_seconds
     base = interpreters.for_installing(looked)
@@ -110,9 +112,9 @@ def _go_on_with(python: str, path: str, events: EventWriter) -> None:
 
 def _measure(orders: spec.Spec, events: EventWriter) -> None:
     """Trains, and emits the result. Raises `Failure` and whatever torch does."""
-    from remote_agent import training as resnet_training
-    from remote_agent.result import result
-    from remote_agent.telemetry import Telemetry
+    from remote_agent.machine.telemetry import Telemetry
+    from remote_agent.measure import training as resnet_training
+    from remote_agent.measure.result import result
 
     device = resnet_training.choose_device(orders.options.device)
     if device == "cpu" and orders.options.device == "auto" and nvml.has_driver():

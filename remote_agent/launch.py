@@ -126,11 +126,11 @@ def _start_if_free(folder: RunFolder, orders: spec.Spec, line: str) -> None:
 def _gpu_in_use(device: str) -> Optional[str]:
     if device == "cpu":
         return None
-    from remote_agent import nvml  # late, like all that attaching needs not
+    from remote_agent.machine import nvml  # late, like all that attaching needs not
 
     if not nvml.has_driver():
         return None
-    from remote_agent import occupancy
+    from remote_agent.machine import occupancy
 
     return occupancy.gpu_in_use()
 

@@ -33,7 +33,10 @@ def pack() -> AgentArchive:
     Raises `ConfigError` where the agent's sources or pynvml are missing from the installation.
     """
     package = _source("remote_agent").parent
-    files = {path.name: path.read_bytes() for path in sorted(package.glob("*.py"))}
+    files = {
+        path.relative_to(package).as_posix(): path.read_bytes()
+        for path in sorted(package.rglob("*.py"))
+    }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         _add(archive, "__main__.py", b"from remote_agent.__main__ import main\nmain()\n")

@@ -17,11 +17,13 @@ import torch
 
 from orchestrator.domain.events import Failed, Measurement, ResultBody
 from orchestrator.ssh.agent_archive import pack
-from remote_agent import benchmark, result, telemetry, timing
+from remote_agent import benchmark
 from remote_agent import spec as agent_spec
 from remote_agent.events import EventWriter
 from remote_agent.failure import Failure
-from remote_agent.training import Training, choose_device
+from remote_agent.machine import telemetry
+from remote_agent.measure import result, timing
+from remote_agent.measure.training import Training, choose_device
 from tests.agent.instance import NONCE, Instance, decoded, spec
 
 CONTRACT = Path(__file__).parents[2] / "docs" / "agent-contract.md"

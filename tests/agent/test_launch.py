@@ -114,7 +114,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import remote_agent.launch
 print(*sorted({"ctypes", "shutil", "subprocess", "tempfile", "pynvml",
-    "remote_agent.nvml", "remote_agent.occupancy", "remote_agent.supervisor"} & set(sys.modules)))
+    "remote_agent.machine.nvml", "remote_agent.machine.occupancy", "remote_agent.supervisor"} & set(sys.modules)))
 """
     folder = str(Path(__file__).parents[2])
     argv = [sys.executable, "-I", "-S", "-c", source, folder]

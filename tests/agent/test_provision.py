@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from remote_agent import benchmark, installation, interpreters, nvml, spec
+from remote_agent import benchmark, spec
 from remote_agent.events import EventWriter
 from remote_agent.failure import Failure
+from remote_agent.machine import nvml
+from remote_agent.provision import installation, interpreters
 from tests.agent.instance import NONCE, RUN, decoded
 
 CPU = ("2.13.0+cpu", None, False)

@@ -6,9 +6,9 @@ import math
 
 import torch
 
-from remote_agent import resnet50
+from remote_agent.measure import resnet50
+from remote_agent.measure.training import Training
 from remote_agent.spec import Options
-from remote_agent.training import Training
 
 BLOCKS = (3, 4, 6, 3)
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")

@@ -11,7 +11,7 @@ import pytest
 
 import remote_agent
 
-SOURCES = sorted(Path(remote_agent.__file__).parent.glob("*.py"))
+SOURCES = sorted(Path(remote_agent.__file__).parent.rglob("*.py"))
 OLDEST = sorted((Path.home() / ".pyenv" / "versions").glob("3.8.*/bin/python"))
 
 
@@ -24,7 +24,7 @@ def test_every_file_is_python_3_8() -> None:
         subprocess.run([python, "-c", check, *map(str, SOURCES)], check=True, timeout=60)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_every_file_is_short_told_and_alone(path: Path) -> None:
     """A docstring, at most 350 lines, functions of at most 40, and only its own kind imported."""
     source = path.read_text()

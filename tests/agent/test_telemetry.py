@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from orchestrator.domain.events import ResultBody
-from remote_agent import nvml, probe, result, telemetry, timing, training
 from remote_agent.events import EventWriter
+from remote_agent.machine import nvml, probe, telemetry
+from remote_agent.measure import result, timing, training
 from remote_agent.spec import Options
 from tests.agent.instance import NONCE, decoded, until
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remote_agent import timing
+from remote_agent.measure import timing
 
 
 class Gpu:

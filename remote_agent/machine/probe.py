@@ -4,7 +4,7 @@ import math
 import os
 from typing import Any, Dict, Optional
 
-from remote_agent import nvml
+from remote_agent.machine import nvml
 
 _GIB = 2**30
 

@@ -8,8 +8,9 @@ import sys
 import time
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from remote_agent import nvml, own_code, processes
+from remote_agent import own_code, processes
 from remote_agent.events import EventWriter
+from remote_agent.machine import nvml
 
 _PERIOD_SECONDS = 0.1  # most counters are renewed ten times a second; more would only disturb
 _READY_SECONDS = 20.0

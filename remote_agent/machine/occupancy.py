@@ -6,7 +6,8 @@ import subprocess
 import sys
 from typing import Any, Optional
 
-from remote_agent import nvml, own_code, processes
+from remote_agent import own_code, processes
+from remote_agent.machine import nvml
 
 _ASK_SECONDS = 5.0
 _KILL_SECONDS = 1.0

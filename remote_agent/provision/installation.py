@@ -10,8 +10,10 @@ import subprocess
 import time
 from typing import Callable, Deque, List
 
-from remote_agent import interpreters, nvml, processes
+from remote_agent import processes
 from remote_agent.failure import Failure
+from remote_agent.machine import nvml
+from remote_agent.provision import interpreters
 from remote_agent.spec import Provisioning
 
 _KEPT_LINES = 40

@@ -7,9 +7,9 @@ from typing import Any, Dict, List, Optional
 import torch
 
 from remote_agent.failure import Failure
-from remote_agent.telemetry import Telemetry
-from remote_agent.timing import Timing, spread_ms
-from remote_agent.training import Training
+from remote_agent.machine.telemetry import Telemetry
+from remote_agent.measure.timing import Timing, spread_ms
+from remote_agent.measure.training import Training
 
 _GIB = 2**30
 

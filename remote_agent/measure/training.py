@@ -7,8 +7,9 @@ from typing import Any, Callable, Optional, Tuple
 import torch
 from torch import nn
 
-from remote_agent import probe, resnet50, timing
 from remote_agent.failure import Failure
+from remote_agent.machine import probe
+from remote_agent.measure import resnet50, timing
 from remote_agent.spec import Options
 
 SEED = 20_151_210

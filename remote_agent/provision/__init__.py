@@ -1,0 +1,1 @@
+"""A Python with a torch that fits this machine: found, or made in ~/.harborx/venv."""
