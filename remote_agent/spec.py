@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 SAMPLES_PER_EPOCH = 1000
 EVENTS_BYTES = 64 * 2**20
@@ -14,13 +14,27 @@ _RELEASE = re.compile(r"[0-9][0-9A-Za-z.+!-]{0,63}")
 _RUN_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
+DEVICES = ("auto", "cuda", "cpu")
+PRECISIONS = ("auto", "fp32", "tf32", "amp-bf16", "amp-fp16")
+MODES = ("auto", "eager", "cuda-graph", "compiled")
+PROFILES = ("quick", "standard", "full", "soak")
+
+
 class Options(NamedTuple):
-    """What to measure. `image_size` is the side in pixels; `device` is auto, cuda or cpu."""
+    """
+    What to measure. `image_size` is the side in pixels; `budget_seconds` bounds the measuring of the
+    requested training (None: as the profile has it), the other words are those of the tuples above.
+    """
 
     batch_size: int = 32
     num_epochs: int = 1
     image_size: int = 224
     device: str = "auto"
+    precision: str = "auto"
+    channels_last: bool = True
+    mode: str = "auto"
+    profile: str = "quick"
+    budget_seconds: Optional[float] = None
 
     @property
     def steps(self) -> int:
@@ -87,15 +101,29 @@ def _deadline(raw: Dict[str, Any]) -> float:
 
 def _options(raw: Dict[str, Any]) -> Options:
     usual = Options()
-    device = raw.get("device", usual.device)
-    if device not in ("auto", "cuda", "cpu"):
-        raise ValueError("the spec's device is not auto, cuda or cpu")
+    channels_last = raw.get("channels_last", usual.channels_last)
+    if not isinstance(channels_last, bool):
+        raise ValueError("the spec's channels_last is not true or false")
     return Options(
         batch_size=_integer(raw, "batch_size", usual.batch_size, 65_536),
         num_epochs=_integer(raw, "num_epochs", usual.num_epochs, 10_000),
         image_size=_integer(raw, "image_size", usual.image_size, 4096),
-        device=device,
+        device=_word(raw, "device", DEVICES, usual.device),
+        precision=_word(raw, "precision", PRECISIONS, usual.precision),
+        channels_last=channels_last,
+        mode=_word(raw, "mode", MODES, usual.mode),
+        profile=_word(raw, "profile", PROFILES, usual.profile),
+        budget_seconds=_budget(raw),
     )
+
+
+def _budget(raw: Dict[str, Any]) -> Optional[float]:
+    value: Any = raw.get("budget_seconds")
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 < value <= 86_400:
+        raise ValueError("the spec's budget_seconds is not between 0 and a day")
+    return float(value)
 
 
 def _provisioning(raw: Dict[str, Any]) -> Provisioning:
@@ -118,6 +146,13 @@ def _object(raw: Dict[str, Any], name: str) -> Dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"the spec's {name} is not an object")
     return value
+
+
+def _word(raw: Dict[str, Any], name: str, known: Tuple[str, ...], default: str) -> str:
+    value = raw.get(name, default)
+    if value not in known:
+        raise ValueError(f"the spec's {name} is not {', '.join(known[:-1])} or {known[-1]}")
+    return str(value)
 
 
 def _integer(raw: Dict[str, Any], name: str, default: int, largest: int) -> int:

@@ -29,6 +29,9 @@ Celsius = Annotated[Finite, Field(ge=-50, le=200)]
 Gibibytes = Annotated[Finite, Field(ge=0, le=10_000_000)]
 Seconds = Annotated[Finite, Field(ge=0, le=10_000_000)]
 PerSecond = Annotated[Finite, Field(ge=0, le=10_000_000)]
+Megahertz = Annotated[Finite, Field(ge=0, le=100_000)]
+GpuIndex = Annotated[int, Field(ge=0, le=1024)]
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
 class _Body(BaseModel):
@@ -46,10 +49,36 @@ class Started(_Body):
 
 
 class ProbedGpu(_Body):
-    index: Annotated[int, Field(ge=0, le=1024)]
+    index: GpuIndex
     name: Word
     uuid: Word | None = None
+    pci_bus_id: Word | None = None
     memory_total_gb: Gibibytes | None = None
+    memory_free_gb: Gibibytes | None = None
+    compute_capability: Word | None = None
+    mig_enabled: bool | None = None
+    persistence: bool | None = None
+    ecc_enabled: bool | None = None
+    power_limit_watts: Watts | None = None
+    power_limit_default_watts: Watts | None = None
+    pcie_generation_max: Annotated[int, Field(ge=0, le=16)] | None = None
+    pcie_width_max: Annotated[int, Field(ge=0, le=64)] | None = None
+    processes: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    vbios: Word | None = None
+
+
+class Witnesses(_Body):
+    """How many GPUs each source sees; None where it can't tell."""
+
+    nvml: Annotated[int, Field(ge=0, le=1024)] | None = None
+    proc: Annotated[int, Field(ge=0, le=1024)] | None = None
+    pci: Annotated[int, Field(ge=0, le=1024)] | None = None
+    torch: Annotated[int, Field(ge=0, le=1024)] | None = None
+
+
+class TorchInstall(_Body):
+    interpreter: Text
+    torch: Word
 
 
 class Probe(_Body):
@@ -63,6 +92,12 @@ class Probe(_Body):
     cpu_count: Annotated[int, Field(ge=1, le=100_000)] | None = None
     ram_gb: Gibibytes | None = None
     disk_space_gb: Gibibytes | None = None
+    disk_free_gb: Gibibytes | None = None
+    witnesses: Witnesses = Witnesses()
+    container: Word | None = None
+    kernel: Word | None = None
+    glibc: Word | None = None
+    torch_installs: Annotated[list[TorchInstall], Field(max_length=24)] = []
 
 
 class Provision(_Body):
@@ -83,19 +118,58 @@ class Progress(_Body):
 
 class Sample(_Body):
     type: Literal["sample"]
-    gpu_index: Annotated[int, Field(ge=0, le=1024)]
+    gpu_index: GpuIndex
     power_watts: Watts | None = None
     temperature_celsius: Celsius | None = None
     utilization_percent: Percent | None = None
     memory_used_gb: Gibibytes | None = None
-    sm_clock_mhz: Annotated[Finite, Field(ge=0, le=100_000)] | None = None
+    sm_clock_mhz: Megahertz | None = None
+    memory_clock_mhz: Megahertz | None = None
+    clock_reasons: Annotated[list[Word], Field(max_length=16)] = []
+    pcie_generation: Annotated[int, Field(ge=0, le=16)] | None = None
+    pcie_width: Annotated[int, Field(ge=0, le=64)] | None = None
+    processes: Annotated[int, Field(ge=0, le=100_000)] | None = None
+
+
+Condition = Annotated[str, Field(max_length=200)] | bool | int | Finite | None
 
 
 class Metric(_Body):
+    """
+    A figure beside the result. `low` and `high` bound it with 95 % confidence; only figures of one
+    `configuration_hash` may be compared. `gpu_index` is None for what belongs to the whole machine.
+    """
+
     type: Literal["metric"]
     name: Word
     value: Finite | None = None
     unit: Word = ""
+    low: Finite | None = None
+    high: Finite | None = None
+    gpu_index: GpuIndex | None = None
+    configuration: Annotated[dict[Word, Condition], Field(max_length=40)] = {}
+    configuration_hash: Hash | None = None
+    detail: Annotated[dict[Word, Condition], Field(max_length=40)] = {}
+
+
+class Rollup(_Body):
+    min: Finite
+    mean: Finite
+    p95: Finite
+    max: Finite
+
+
+class Telemetry(_Body):
+    """One GPU's readings of the whole measurement, packed (docs/agent-contract.md), and what they come to."""
+
+    type: Literal["telemetry"]
+    gpu_index: GpuIndex
+    gpu_uuid: Word | None = None
+    interval_seconds: Annotated[Finite, Field(gt=0, le=3600)]
+    readings: Count
+    columns: Annotated[list[Word], Field(max_length=40)]
+    rollup: Annotated[dict[Word, Rollup], Field(max_length=40)] = {}
+    packed: Annotated[str, Field(max_length=60_000, pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
 
 
 class Warned(_Body):
@@ -137,6 +211,16 @@ class Measurement(_Body):
     gpu_name: Word | None = None
     gpu_count: Annotated[int, Field(ge=0, le=1024)] = 0
     precision: Literal["fp32", "tf32", "amp-bf16", "amp-fp16"]
+    channels_last: bool = True
+    mode: Literal["eager", "cuda-graph", "compiled"] = "eager"
+    profile: Literal["quick", "standard", "full", "soak"] = "quick"
+    budget_seconds: Seconds | None = None
+    throughput_low: PerSecond | None = None
+    throughput_high: PerSecond | None = None
+    variation_percent: Annotated[Finite, Field(ge=0, le=10**6)] | None = None
+    inference_images_per_sec: PerSecond | None = None
+    configuration: Annotated[dict[Word, Condition], Field(max_length=40)] = {}
+    configuration_hash: Hash | None = None
     model_source: Literal["torchvision", "builtin"]
     parameters: Count
     torch_version: Word
@@ -159,7 +243,16 @@ class Failed(_Body):
 
 
 Body = Annotated[
-    Started | Probe | Provision | Progress | Sample | Metric | Warned | ResultBody | Failed,
+    Started
+    | Probe
+    | Provision
+    | Progress
+    | Sample
+    | Metric
+    | Telemetry
+    | Warned
+    | ResultBody
+    | Failed,
     Field(discriminator="type"),
 ]
 _BODY: TypeAdapter[Body] = TypeAdapter(Body)
