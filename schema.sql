@@ -368,7 +368,23 @@ CREATE TABLE gpu_test_results (
                                  (throughput_samples_per_sec::double precision
                                   * compute_miles_factor(measured_gpu_name) * 3600) STORED,
 
-    -- The conditions without which the figures mean nothing.
+    -- How exact the throughput is: its 95 % interval, and the steps' coefficient of variation.
+    throughput_low               amount,
+    throughput_high              amount,
+    variation_percent            amount,
+    inference_images_per_sec     amount,
+    -- Of a known card: the share of its arithmetic, and of what its memory allows fused kernels.
+    mfu_percent                  amount,
+    roofline_percent             amount,
+    findings                     jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(findings) = 'array'),
+
+    -- The conditions without which the figures mean nothing; only results of one hash may be ranked.
+    configuration_hash           text CHECK (configuration_hash ~ '^[0-9a-f]{16}$'),
+    configuration                jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(configuration) < 16384),
+    profile                      text,
+    mode                         text,
+    channels_last                boolean,
+    budget_seconds               amount,
     device                       text CHECK (device IN ('cuda', 'cpu')),
     precision                    text,
     model_source                 text,
@@ -395,6 +411,46 @@ CREATE TABLE gpu_test_results (
 );
 CREATE INDEX gpu_test_results_instance ON gpu_test_results (gpu_instance_id, created_at DESC, id DESC);
 CREATE INDEX gpu_test_results_listing ON gpu_test_results (user_id, created_at DESC, id DESC);
+
+-- Every figure of a run that ended with a result, the requested training among them. A value of null could not be
+-- measured, and detail says why.
+CREATE TABLE gpu_test_figures (
+    run_id              uuid NOT NULL,
+    seq                 bigint NOT NULL,  -- the event that told it
+    user_id             uuid NOT NULL,
+    instance_id         uuid NOT NULL,
+    name                text NOT NULL,
+    gpu_index           integer,          -- null: the whole machine's
+    value               finite,
+    unit                text NOT NULL DEFAULT '',
+    low                 finite,           -- 95 % interval
+    high                finite,
+    configuration_hash  text,
+    configuration       jsonb NOT NULL DEFAULT '{}',
+    detail              jsonb NOT NULL DEFAULT '{}',
+    measured_gpu_name   text,
+    at                  timestamptz NOT NULL,
+    PRIMARY KEY (run_id, seq),
+    FOREIGN KEY (user_id, run_id) REFERENCES gpu_test_runs (user_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (user_id, instance_id) REFERENCES gpu_instances (user_id, id) ON DELETE CASCADE
+);
+CREATE INDEX gpu_test_figures_ranking ON gpu_test_figures (user_id, configuration_hash, name, value DESC)
+    WHERE configuration_hash IS NOT NULL AND value IS NOT NULL;
+
+-- What a GPU did while it was measured: one packed row a run and GPU (docs/agent-contract.md), and what it comes to.
+CREATE TABLE gpu_test_telemetry (
+    run_id            uuid NOT NULL,
+    gpu_index         integer NOT NULL,
+    user_id           uuid NOT NULL,
+    gpu_uuid          text,
+    interval_seconds  amount NOT NULL,
+    readings          bigint NOT NULL,
+    columns           text[] NOT NULL,
+    rollup            jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(rollup) < 65536),
+    packed            bytea NOT NULL CHECK (length(packed) < 65536),
+    PRIMARY KEY (run_id, gpu_index),
+    FOREIGN KEY (user_id, run_id) REFERENCES gpu_test_runs (user_id, id) ON DELETE CASCADE
+);
 
 -- A POST that is sent again with its Idempotency-Key is answered, not carried out, again. The row is written in the
 -- transaction of what it stands for; a second request with the key waits at the primary key until that is decided.
@@ -661,8 +717,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO service_r
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO service_role;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO service_role;
 
-GRANT SELECT ON profiles, gpu_instances, gpu_test_runs, gpu_test_events, gpu_test_results, gpu_test_firings
-    TO authenticated;
+GRANT SELECT ON profiles, gpu_instances, gpu_test_runs, gpu_test_events, gpu_test_results, gpu_test_firings,
+                gpu_test_figures, gpu_test_telemetry TO authenticated;
 GRANT SELECT, INSERT, UPDATE (answer) ON idempotency_keys TO authenticated;
 GRANT SELECT, INSERT, UPDATE ON supplier_profiles TO authenticated;
 GRANT SELECT, INSERT, UPDATE, DELETE ON gpu_inventory, gpu_test_schedules TO authenticated;
@@ -690,7 +746,7 @@ BEGIN
     FOREACH tenant_table IN ARRAY ARRAY[
         'profiles', 'accounts', 'api_keys', 'supplier_profiles', 'gpu_inventory', 'gpu_instances', 'gpu_credentials',
         'performance_metrics', 'gpu_test_schedules', 'gpu_test_firings', 'gpu_test_runs', 'gpu_test_events',
-        'gpu_test_results', 'idempotency_keys'
+        'gpu_test_results', 'gpu_test_figures', 'gpu_test_telemetry', 'idempotency_keys'
     ] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tenant_table);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', tenant_table);
@@ -713,6 +769,6 @@ CREATE TABLE harborx_schema (
     version     integer NOT NULL,
     applied_at  timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO harborx_schema (version) VALUES (2);
+INSERT INTO harborx_schema (version) VALUES (3);
 REVOKE ALL ON harborx_schema FROM PUBLIC, anon, authenticated;
 GRANT SELECT ON harborx_schema TO harborx_api, service_role;

@@ -136,9 +136,24 @@ class AgentSettings(_Group):
         str | None,
         Field(
             pattern=r"^https?://[^@\s]+$",
-            description="Package index for torch, without a login: machines see it; unset: the machine's own.",
+            description="Package index for torch, without a login: machines see it; {build} in it becomes cu126 or what fits; unset: the machine's own.",
         ),
     ] = None
+    torch_wheels_dir: Annotated[
+        str | None,
+        Field(
+            pattern=r"^(/|~/)[^\x00-\x1f]*$",
+            max_length=4000,
+            description="Folder on the machine with wheels of torch and all it needs: installed from there, without a network.",
+        ),
+    ] = None
+    torch_build: Annotated[
+        str,
+        Field(
+            pattern=r"^(auto|cpu|cu[0-9]{2,3}|rocm[0-9]+(\.[0-9]+){0,2})$",
+            description="Which build of torch: auto fits driver and cards; or its name: cpu, cu126.",
+        ),
+    ] = "auto"
 
 
 class LogSettings(_Group):

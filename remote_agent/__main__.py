@@ -35,13 +35,21 @@ def dispatch(arguments: List[str]) -> int:
 
         return supervise(args.folder)
     if args.command == "sample":
-        from remote_agent.machine.telemetry import sample
+        from remote_agent.machine.sampler import sample
 
-        return sample(args.bus_id, args.parent)
+        return sample(args.parent, args.bus_ids)
     if args.command == "occupancy":
         from remote_agent.machine.occupancy import occupancy
 
         return occupancy()
+    if args.command == "one-gpu":
+        from remote_agent.measure.gpus import one_gpu
+
+        return one_gpu(args.parent, args.kind, args.options, args.seconds)
+    if args.command == "rank":
+        from remote_agent.measure.collectives import rank
+
+        return rank(args.parent, args.number, args.orders)
     from remote_agent.benchmark import benchmark
 
     return benchmark(args.folder, args.seq, args.start)
@@ -61,9 +69,18 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("--keep", type=_digest)
     commands.add_parser("supervise", help="internal").add_argument("folder")
     sample = commands.add_parser("sample", help="internal")
-    sample.add_argument("bus_id")
     sample.add_argument("parent", type=_count)
+    sample.add_argument("bus_ids", nargs="*")
     commands.add_parser("occupancy", help="internal")
+    one_gpu = commands.add_parser("one-gpu", help="internal")
+    one_gpu.add_argument("parent", type=_count)
+    one_gpu.add_argument("kind")
+    one_gpu.add_argument("options")
+    one_gpu.add_argument("seconds", type=float)
+    rank = commands.add_parser("rank", help="internal")
+    rank.add_argument("parent", type=_count)
+    rank.add_argument("number", type=_count)
+    rank.add_argument("orders")
     benchmark = commands.add_parser("benchmark", help="internal")
     benchmark.add_argument("folder")
     benchmark.add_argument("--seq", type=_count, default=0)

@@ -11,7 +11,7 @@ import uuid
 from typing import Any, Dict, List, Optional
 
 from remote_agent import VERSION, own_code, processes, submission
-from remote_agent.spec import Options, Provisioning
+from remote_agent.spec import DEVICES, MODES, PRECISIONS, PROFILES, Options, Provisioning
 
 _KEY = "HARBORX_API_KEY"
 _DEADLINE_SECONDS = 3600
@@ -30,7 +30,7 @@ def by_hand(arguments: List[str]) -> int:
     except ValueError as error:
         return _complain(f"{error}.")
     try:
-        outcome = _run(Options(args.batch_size, args.num_epochs, args.image_size, args.device))
+        outcome = _run(_options(args))
     except KeyboardInterrupt:
         return _complain("Stopped. Nothing was submitted.")
     payload = dict(outcome, gpu_instance_id=args.gpu_instance_id)
@@ -59,10 +59,32 @@ def _parse(arguments: List[str]) -> argparse.Namespace:
     add("--batch-size", type=number, default=usual.batch_size, help="images a step (%(default)s)")
     add("--num-epochs", type=number, default=usual.num_epochs, help="of 1000 images (%(default)s)")
     add("--image-size", type=number, default=usual.image_size, help="pixels a side (%(default)s)")
-    add("--device", choices=("auto", "cuda", "cpu"), default=usual.device,
+    add("--device", choices=DEVICES, default=usual.device,
         help="auto is the GPU where there is one (%(default)s)")  # fmt: skip
+    add("--precision", choices=PRECISIONS, default=usual.precision,
+        help="auto is the fastest that the device has hardware for (%(default)s)")  # fmt: skip
+    add("--mode", choices=MODES, default=usual.mode,
+        help="auto is a CUDA graph on a GPU, eager on a CPU (%(default)s)")  # fmt: skip
+    add("--profile", choices=PROFILES, default=usual.profile,
+        help="what is measured beside the training (%(default)s)")  # fmt: skip
+    add("--channels-first", action="store_true", help="images as NCHW in memory, which is slower")
+    add("--budget", type=float, metavar="SECONDS", help="no part is measured for longer")
     add("--version", action="version", version=VERSION)
     return parser.parse_args(arguments)
+
+
+def _options(args: argparse.Namespace) -> Options:
+    return Options(
+        args.batch_size,
+        args.num_epochs,
+        args.image_size,
+        args.device,
+        args.precision,
+        not args.channels_first,
+        args.mode,
+        args.profile,
+        args.budget,
+    )
 
 
 def _positive(text: str) -> int:
@@ -118,7 +140,7 @@ def _watch(folder: str, run_id: str, nonce: str, options: Options) -> Dict[str, 
 
 
 def _sizes(options: Options) -> Dict[str, int]:
-    return {name: value for name, value in options._asdict().items() if name != "device"}
+    return {name: getattr(options, name) for name in ("batch_size", "num_epochs", "image_size")}
 
 
 class _Reader:
@@ -128,6 +150,8 @@ class _Reader:
         self._nonce = nonce
         self.outcome: Optional[Dict[str, Any]] = None
         self.system: Dict[str, Any] = {}
+        self._figures: List[Dict[str, Any]] = []
+        self._findings: List[Dict[str, Any]] = []
 
     def read(self, line: bytes) -> None:
         """Takes one line of the child's output."""
@@ -158,6 +182,13 @@ class _Reader:
 
     def _on_warning(self, event: Dict[str, Any]) -> None:
         _say(f"Warning: {event['message']}")
+        self._findings.append({name: event[name] for name in ("code", "message")})
+
+    def _on_metric(self, event: Dict[str, Any]) -> None:
+        value = "not measured" if event["value"] is None else f"{event['value']:,.2f}"
+        where = "" if event["gpu_index"] is None else f" (GPU {event['gpu_index']})"
+        _say(f"{event['name']}{where}: {value} {event['unit']}")
+        self._figures.append(_without_envelope(event))
 
     def _on_failed(self, event: Dict[str, Any]) -> None:
         _say(f"Failed: {event['message']}")
@@ -166,8 +197,14 @@ class _Reader:
 
     def _on_result(self, event: Dict[str, Any]) -> None:
         _say(f"Done: {event['throughput_samples_per_sec']:.1f} images/s")
-        envelope = ("v", "nonce", "seq", "t", "type")
-        self.outcome = {name: value for name, value in event.items() if name not in envelope}
+        self.outcome = _without_envelope(event)
+        beside = {"figures": self._figures, "findings": self._findings}
+        self.outcome["raw_results"] = dict(event.get("raw_results", {}), **beside)
+
+
+def _without_envelope(event: Dict[str, Any]) -> Dict[str, Any]:
+    envelope = ("v", "nonce", "seq", "t", "type")
+    return {name: value for name, value in event.items() if name not in envelope}
 
 
 def _say(text: str) -> None:

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Pattern, Tuple
 
 SAMPLES_PER_EPOCH = 1000
 EVENTS_BYTES = 64 * 2**20
@@ -11,6 +11,8 @@ STDERR_BYTES = 2**20
 
 _NONCE = re.compile(r"[0-9a-f]{32}")
 _RELEASE = re.compile(r"[0-9][0-9A-Za-z.+!-]{0,63}")
+_BUILD = re.compile(r"auto|cpu|cu[0-9]{2,3}|rocm[0-9]+(\.[0-9]+){0,2}")
+_FOLDER = re.compile(r"(/|~/)[^\x00-\x1f]{0,4000}")
 _RUN_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
@@ -43,11 +45,17 @@ class Options(NamedTuple):
 
 
 class Provisioning(NamedTuple):
-    """Whether torch may be installed, which release, and from where (None: pip's own index)."""
+    """
+    Whether torch may be installed, which release, and from where: a folder of the machine with wheels,
+    else an index, in whose address {build} stands for the build, else the machine's own index.
+    `build` is auto, cpu, or a name such as cu126.
+    """
 
     install: bool = False
     torch: str = "2.13.0"
     index_url: Optional[str] = None
+    wheels_dir: Optional[str] = None
+    build: str = "auto"
 
 
 class Spec(NamedTuple):
@@ -138,7 +146,16 @@ def _provisioning(raw: Dict[str, Any]) -> Provisioning:
     # It becomes an argument of pip's and must not be taken for an option.
     if index_url is not None and not (isinstance(index_url, str) and index_url[:4] == "http"):
         raise ValueError("the spec's provision.index_url is not an address")
-    return Provisioning(install, release, index_url)
+    wheels_dir, build = raw.get("wheels_dir"), raw.get("build", usual.build)
+    if wheels_dir is not None and not _matches(_FOLDER, wheels_dir):
+        raise ValueError("the spec's provision.wheels_dir is not the path of a folder")
+    if not _matches(_BUILD, build):
+        raise ValueError("the spec's provision.build is not auto, cpu or the name of a build")
+    return Provisioning(install, release, index_url, wheels_dir, build)
+
+
+def _matches(pattern: Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
 def _object(raw: Dict[str, Any], name: str) -> Dict[str, Any]:

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from orchestrator.api import accounts, functions, instances, problems, runs
+from orchestrator.api import accounts, figures, functions, instances, problems, runs
 from orchestrator.api.auth import Authenticator
 from orchestrator.api.idempotency import REPLAYED
 from orchestrator.api.stream import RunWatch
@@ -54,7 +54,7 @@ def create_app(surface: Surface) -> FastAPI:
     # 4XX: what the old front end does not know by a status of its own, a body over a megabyte for one.
     old = problems.answers(400, 401, 404, "4XX", 503, old=True)
     app.include_router(functions.router, responses=old)
-    for module in (accounts, instances, runs):
+    for module in (accounts, instances, runs, figures):
         app.include_router(module.router, responses=problems.answers(400, 401, 403, 404, 422, 503))
 
     @app.get("/healthz", operation_id="health", tags=["operations"])

@@ -8,7 +8,14 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from orchestrator.database.models import Instance, Result, Run, RunEvent
+from orchestrator.database.models import (
+    FigureRow,
+    Instance,
+    Result,
+    Run,
+    RunEvent,
+    TelemetryRow,
+)
 from orchestrator.domain import errors
 from orchestrator.domain.events import (
     Celsius,
@@ -22,6 +29,7 @@ from orchestrator.domain.events import (
 )
 from orchestrator.domain.options import Options
 from orchestrator.domain.sanitise import require_storable
+from orchestrator.domain.series import unpack
 
 T = TypeVar("T")
 
@@ -202,6 +210,19 @@ class ResultShape(BaseModel):
     measured_gpu_count: int | None
     compute_miles_formula: str
     compute_miles_per_hour: float | None
+    throughput_low: float | None
+    throughput_high: float | None
+    variation_percent: float | None
+    inference_images_per_sec: float | None
+    mfu_percent: float | None
+    roofline_percent: float | None
+    findings: list[dict[str, Any]]
+    configuration_hash: str | None
+    configuration: dict[str, Any]
+    profile: str | None
+    mode: str | None
+    channels_last: bool | None
+    budget_seconds: float | None
     device: str | None
     precision: str | None
     model_source: str | None
@@ -224,6 +245,55 @@ class ResultShape(BaseModel):
     @classmethod
     def of(cls, result: Result) -> ResultShape:
         return cls.model_validate(result)
+
+
+class FigureShape(BaseModel):
+    """
+    A figure of a run; `low` to `high` holds it with 95 % confidence. Only figures of one `configuration_hash` may
+    be compared. A `value` of null could not be measured, and `detail` says why.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    run_id: UUID
+    instance_id: UUID
+    name: str
+    gpu_index: int | None
+    measured_gpu_name: str | None
+    value: float | None
+    unit: str
+    low: float | None
+    high: float | None
+    configuration_hash: str | None
+    configuration: dict[str, Any]
+    detail: dict[str, Any]
+    at: datetime
+
+    @classmethod
+    def of(cls, row: FigureRow) -> FigureShape:
+        return cls.model_validate(row)
+
+
+class TelemetryShape(BaseModel):
+    """One GPU's readings: what they come to, and the series, a list for each column (null: not told)."""
+
+    gpu_index: int
+    gpu_uuid: str | None
+    interval_seconds: float
+    readings: int
+    rollup: dict[str, dict[str, float]]
+    series: dict[str, list[float | None]]
+
+    @classmethod
+    def of(cls, row: TelemetryRow) -> TelemetryShape:
+        return cls(
+            gpu_index=row.gpu_index,
+            gpu_uuid=row.gpu_uuid,
+            interval_seconds=row.interval_seconds,
+            readings=row.readings,
+            rollup=row.rollup,
+            series=_series(row.packed),
+        )
 
 
 class ErrorShape(BaseModel):
@@ -295,6 +365,14 @@ class PageShape(BaseModel, Generic[T]):
 
     items: list[T]
     next_cursor: str | None
+
+
+def _series(packed: bytes) -> dict[str, list[float | None]]:
+    """Empty where a machine sent something else than a series: what it comes to is told all the same."""
+    try:
+        return unpack(packed)
+    except ValueError:
+        return {}
 
 
 def _error_of(run: Run) -> ErrorShape | None:

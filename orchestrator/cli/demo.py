@@ -24,7 +24,7 @@ app = typer.Typer()
 EMAIL: Final = "demo@harborx.local"
 _PORT: Final = 8000
 # Small enough for two CPU cores; on a GPU it is over in a moment.
-_OPTIONS: Final = {"batch_size": 50, "image_size": 32}
+_OPTIONS: Final = {"batch_size": 32, "image_size": 64, "budget_seconds": 5}
 _NEWEST_EPOCH: Final = 2**31 - 1
 _DRIVER: Final = Path("/proc/driver/nvidia/version")
 

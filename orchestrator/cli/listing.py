@@ -10,11 +10,11 @@ import typer
 from orchestrator.cli.call import Call, command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from uuid import UUID
 
     from orchestrator.cli.desk import Desk
-    from orchestrator.database.models import Instance, Result, Run
+    from orchestrator.database.models import FigureRow, Instance, Result, Run
     from orchestrator.database.session import Principal
 
 app = typer.Typer()
@@ -153,13 +153,13 @@ async def _run(call: Call, text: str) -> None:
     from orchestrator.cli.output import put_json
     from orchestrator.cli.report import put_error, put_result
 
-    run, result, instance = await _load(call, text)
+    run, result, instance, told = await _load(call, text)
     if call.json:
         put_json(RunShape.of(run, result))
         return
     _put_run(run, instance)
     if result is not None:
-        put_result(result)
+        put_result(result, told)
     if run.error_code is not None:
         put_error(run)
 
@@ -168,7 +168,7 @@ def _put_run(run: Run, instance: Instance) -> None:
     from orchestrator.cli.output import put_pairs
     from orchestrator.domain.options import Options
 
-    options = Options(**run.options).model_dump()
+    options = Options(**run.options).model_dump(exclude_none=True)
     put_pairs(
         [
             ("run", run.id),
@@ -232,19 +232,20 @@ async def _result(call: Call, text: str) -> None:
     from orchestrator.cli.report import put_outcome
     from orchestrator.domain.errors import NotFound
 
-    run, result, instance = await _load(call, text)
+    run, result, instance, told = await _load(call, text)
     if result is None:
         ended = f"it is {run.state}" + (f" ({run.error_code})" if run.error_code else "")
         raise NotFound(f"Run {run.id} has no result: {ended}; see `harborx runs {run.id}`.")
     if call.json:
         put_json(ResultShape.of(result))
     else:
-        put_outcome(run, result, instance)
+        put_outcome(run, result, instance, told)
 
 
-async def _load(call: Call, text: str) -> tuple[Run, Result | None, Instance]:
+async def _load(call: Call, text: str) -> tuple[Run, Result | None, Instance, Sequence[FigureRow]]:
     from orchestrator.cli.desk import open_desk
     from orchestrator.cli.testing import parsed_run_id
+    from orchestrator.database import figures
     from orchestrator.database import instances as machines
     from orchestrator.database import results as outcomes
     from orchestrator.database import runs as queries
@@ -255,7 +256,8 @@ async def _load(call: Call, text: str) -> tuple[Run, Result | None, Instance]:
         async with desk.api.transaction(principal) as session:
             run = await queries.get(session, run_id)
             result = await outcomes.of_run(session, run_id)
-            return run, result, await machines.get(session, run.instance_id)
+            told = await figures.of_run(session, run_id)
+            return run, result, await machines.get(session, run.instance_id), told
 
 
 async def _id_of(desk: Desk, principal: Principal, name: str | None) -> UUID | None:

@@ -14,7 +14,7 @@ from orchestrator.cli.report import put_outcome
 from orchestrator.cli.run_view import RunView
 from orchestrator.cli.screen import screen_for
 from orchestrator.cli.signals import stop_signals
-from orchestrator.database import events, instances, results, runs, workers
+from orchestrator.database import events, figures, instances, results, runs, workers
 from orchestrator.database.models import Run, RunEvent
 from orchestrator.database.session import SERVICE, Database, Principal
 from orchestrator.domain.errors import DatabaseUnavailable
@@ -85,11 +85,12 @@ async def put_end(database: Database, principal: Principal, run_id: UUID, *, as_
     async with database.transaction(principal) as session:
         run = await runs.get(session, run_id)
         result = await results.of_run(session, run_id)
+        told = await figures.of_run(session, run_id)
         instance = await instances.get(session, run.instance_id)
     if as_json:
         put_json(RunShape.of(run, result))
     else:
-        put_outcome(run, result, instance)
+        put_outcome(run, result, instance, told)
     return status_of_run(run.state, run.error_code)
 
 

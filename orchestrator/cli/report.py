@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from orchestrator.cli.output import put, put_block, put_heading, put_pairs
-from orchestrator.database.models import Instance, Result, Run
+from orchestrator.cli.output import put, put_block, put_heading, put_pairs, put_table
+from orchestrator.database.models import FigureRow, Instance, Result, Run
 from orchestrator.domain.errors import explain
 
 _COLOURS = {"passed": "bold green", "failed": "bold red"}
+_LAYOUTS = {True: "channels last", False: "channels first"}
 _SEEN = {True: "ok", False: "FAILED", None: "not told"}
 
 
-def put_outcome(run: Run, result: Result | None, instance: Instance) -> None:
+def put_outcome(
+    run: Run, result: Result | None, instance: Instance, others: Sequence[FigureRow] = ()
+) -> None:
     """The end of a run: state, figures with their units and conditions, evidence, remedy."""
     heading = f"{run.state.upper()} {instance.vast_instance_id} run {run.id}"
     put_heading(heading, _COLOURS.get(run.state, "bold yellow"))
     if result is not None:
-        put_result(result)
+        put_result(result, others)
     if run.error_code is not None:
         put_error(run)
 
 
-def put_result(result: Result) -> None:
+def put_result(result: Result, others: Sequence[FigureRow] = ()) -> None:
+    """The result, the figures beside it, and the verdict line by line."""
     put_pairs(figures(result), indent=2)
+    if others:
+        put("Figures")
+        put_table(("FIGURE", "GPU", "VALUE", "95 %", "UNIT", "CONDITIONS"), map(_figure, others))
     put("Verdict")
     put_pairs(verdict_lines(result.evidence), indent=2)
 
@@ -47,8 +54,10 @@ def put_error(run: Run) -> None:
 def figures(result: Result) -> Iterator[tuple[str, str]]:
     """Figures with units; only those that the result tells."""
     known = {
-        "throughput": _with_unit(result.throughput_images_per_sec, ",.2f", "images/s"),
+        "throughput": _throughput(result),
         "latency": _with_unit(result.latency_ms, ",.2f", "ms a batch"),
+        "inference": _with_unit(result.inference_images_per_sec, ",.2f", "images/s"),
+        "of the card": _shares(result),
         "compute miles": _with_unit(
             result.compute_miles_per_hour, ",.0f", f"an hour ({result.compute_miles_formula})"
         ),
@@ -73,6 +82,36 @@ def verdict_lines(evidence: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
 
 def _with_unit(value: float | None, form: str, unit: str) -> str | None:
     return None if value is None else f"{value:{form}} {unit}"
+
+
+def _throughput(result: Result) -> str | None:
+    rate = result.throughput_images_per_sec
+    if rate is None or result.throughput_low is None or result.throughput_high is None:
+        return _with_unit(rate, ",.2f", "images/s")
+    half = 50 * (result.throughput_high - result.throughput_low) / rate if rate else 0.0
+    return f"{rate:,.2f} images/s +-{half:,.2f} % (95 % confidence)"
+
+
+def _shares(result: Result) -> str | None:
+    parts = [
+        _with_unit(result.mfu_percent, ".1f", "% of its arithmetic (MFU)"),
+        _with_unit(result.roofline_percent, ".1f", "% of its memory roofline (fused)"),
+    ]
+    return ", ".join(part for part in parts if part) or None
+
+
+def _figure(row: FigureRow) -> tuple[object, ...]:
+    exact = None
+    if row.value and row.low is not None and row.high is not None:
+        exact = f"+-{50 * (row.high - row.low) / abs(row.value):,.2f} %"
+    value = f"{row.value:,.2f}" if row.value is not None else row.detail.get("error")
+    return row.name, row.gpu_index, value, exact, row.unit, _short_conditions(row.configuration)
+
+
+def _short_conditions(told: dict[str, Any]) -> str:
+    batch = f"batch {told['batch_size']}" if "batch_size" in told else None
+    names = ("precision", "mode", "size")
+    return ", ".join(str(each) for each in (batch, *(told.get(name) for name in names)) if each)
 
 
 def _memory(result: Result) -> str | None:
@@ -104,6 +143,10 @@ def _conditions(result: Result) -> str:
         epochs,
         f"{result.image_size} px",
         result.precision,
+        result.mode,
+        None if result.channels_last is None else _LAYOUTS[result.channels_last],
+        f"profile {result.profile}" if result.profile else None,
+        f"configuration {result.configuration_hash}" if result.configuration_hash else None,
     ]
     return ", ".join(part for part in parts if part)
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from orchestrator.cli.call import Call, command
-from orchestrator.cli.testing import BatchSize, Device, ImageSize, InstanceArgument, NumEpochs
+from orchestrator.cli.testing import (
+    BatchSize,
+    Device,
+    ImageSize,
+    InstanceArgument,
+    NumEpochs,
+    Precision,
+    Profile,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,13 +60,20 @@ def set_schedule(
     num_epochs: NumEpochs = None,
     image_size: ImageSize = None,
     device: Device = None,
+    precision: Precision = None,
+    profile: Profile = None,
 ) -> None:
     """Make or replace an instance's schedule, and print the next due times."""
     from orchestrator.cli.testing import chosen_options
     from orchestrator.domain.timetable import Timetable
 
     options = chosen_options(
-        batch_size=batch_size, num_epochs=num_epochs, image_size=image_size, device=device
+        batch_size=batch_size,
+        num_epochs=num_epochs,
+        image_size=image_size,
+        device=device,
+        precision=precision,
+        profile=profile,
     )
     timetable = Timetable(every_hours, cron, timezone, jitter)
     chosen = options.model_dump(exclude_defaults=True)

@@ -26,6 +26,29 @@ BatchSize = Annotated[int | None, typer.Option(help="Images a step; 32.", show_d
 NumEpochs = Annotated[int | None, typer.Option(help="1,000 samples each; 1.", show_default=False)]
 ImageSize = Annotated[int | None, typer.Option(help="Pixels a side; 224.", show_default=False)]
 Device = Annotated[str | None, typer.Option(help="auto, cuda or cpu.", show_default=False)]
+Precision = Annotated[
+    str | None,
+    typer.Option(help="auto, fp32, tf32, amp-bf16 or amp-fp16.", show_default=False),
+]
+Mode = Annotated[
+    str | None, typer.Option(help="auto, eager, cuda-graph or compiled.", show_default=False)
+]
+Profile = Annotated[
+    str | None,
+    typer.Option(help="quick (the default), standard, full or soak.", show_default=False),
+]
+ChannelsLast = Annotated[
+    bool | None,
+    typer.Option(
+        "--channels-last/--channels-first", help="The layout of images.", show_default=False
+    ),
+]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget", help="Seconds that no part shall measure longer than.", show_default=False
+    ),
+]
 
 
 @command(app, "test", for_supplier=True)
@@ -36,13 +59,26 @@ def request_test(
     num_epochs: NumEpochs = None,
     image_size: ImageSize = None,
     device: Device = None,
+    precision: Precision = None,
+    mode: Mode = None,
+    channels_last: ChannelsLast = None,
+    profile: Profile = None,
+    budget: Budget = None,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Request the run and do not watch it.")
     ] = False,
 ) -> None:
     """Test an instance and show it live. Ctrl-C leaves the run going."""
     options = chosen_options(
-        batch_size=batch_size, num_epochs=num_epochs, image_size=image_size, device=device
+        batch_size=batch_size,
+        num_epochs=num_epochs,
+        image_size=image_size,
+        device=device,
+        precision=precision,
+        mode=mode,
+        channels_last=channels_last,
+        profile=profile,
+        budget_seconds=budget,
     )
     raise typer.Exit(asyncio.run(_test(call, instance, options, no_wait)))
 

@@ -234,6 +234,21 @@ class Result(SQLModel, table=True):
     compute_miles_per_hour: float | None = Field(
         default=None, sa_column=Column(Float, Computed("compute_miles", persisted=True))
     )
+    throughput_low: float | None = None
+    throughput_high: float | None = None
+    variation_percent: float | None = None
+    inference_images_per_sec: float | None = None
+    mfu_percent: float | None = None
+    roofline_percent: float | None = None
+    findings: list[dict[str, Any]] = Field(
+        default_factory=list, sa_column=Column(JSONB, nullable=False)
+    )
+    configuration_hash: str | None = None
+    configuration: dict[str, Any] = _json()
+    profile: str | None = None
+    mode: str | None = None
+    channels_last: bool | None = None
+    budget_seconds: float | None = None
     device: str | None
     precision: str | None
     model_source: str | None
@@ -254,3 +269,41 @@ class Result(SQLModel, table=True):
     error_message: str | None
     raw_results: dict[str, Any] = _json()
     created_at: datetime | None = None
+
+
+class FigureRow(SQLModel, table=True):
+    """A figure of a run; `seq` is the number of the event that told it."""
+
+    __tablename__ = "gpu_test_figures"
+
+    run_id: UUID = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    user_id: UUID
+    instance_id: UUID
+    name: str
+    gpu_index: int | None
+    value: float | None
+    unit: str
+    low: float | None
+    high: float | None
+    configuration_hash: str | None
+    configuration: dict[str, Any] = _json()
+    detail: dict[str, Any] = _json()
+    measured_gpu_name: str | None
+    at: datetime
+
+
+class TelemetryRow(SQLModel, table=True):
+    """One GPU's readings over one run, packed."""
+
+    __tablename__ = "gpu_test_telemetry"
+
+    run_id: UUID = Field(primary_key=True)
+    gpu_index: int = Field(primary_key=True)
+    user_id: UUID
+    gpu_uuid: str | None
+    interval_seconds: float
+    readings: int
+    columns: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    rollup: dict[str, Any] = _json()
+    packed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))

@@ -35,7 +35,13 @@ Everything that can go wrong, as one tree and one catalogue.
        ├─ RunCancelled              cancelled
        ├─ AgentError                agent_failed
        │  ├─ ProvisionFailed        provision_failed
+       │  ├─ ProvisionDiskFull      provision_disk_full
+       │  ├─ ProvisionNoNetwork     provision_no_network
+       │  ├─ ProvisionGlibcOld      provision_glibc_old
+       │  ├─ ProvisionPythonUnfit   provision_python_unfit
        │  ├─ OutOfMemory            out_of_memory
+       │  ├─ WrongArithmetic        wrong_arithmetic
+       │  ├─ OptionUnsupported      option_unsupported
        │  ├─ AgentCrashed           agent_crashed
        │  ├─ AgentTimedOut          agent_timed_out
        │  ├─ HostRebooted           host_rebooted
@@ -316,10 +322,55 @@ class ProvisionFailed(AgentError):
     ending: ClassVar[Ending] = "inconclusive"
 
 
+class ProvisionDiskFull(AgentError):
+    code = "provision_disk_full"
+    sentence = "The machine has too little free disk for torch."
+    remedy = "Free 8 GiB (1.5 GiB for a CPU build) where the home folder of ssh_user is, or install torch yourself."
+    ending: ClassVar[Ending] = "inconclusive"
+
+
+class ProvisionNoNetwork(AgentError):
+    code = "provision_no_network"
+    sentence = "The machine can't reach the package index that torch would come from."
+    remedy = "Give the machine access to the index, set agent.torch_index_url or agent.torch_wheels_dir, or install torch yourself."
+    ending: ClassVar[Ending] = "inconclusive"
+
+
+class ProvisionGlibcOld(AgentError):
+    code = "provision_glibc_old"
+    sentence = (
+        "The machine's C library is too old for torch, or another one than the GNU C library."
+    )
+    remedy = (
+        "Use a system with glibc 2.28 or newer, or install a torch that was built for this one."
+    )
+    ending: ClassVar[Ending] = "inconclusive"
+
+
+class ProvisionPythonUnfit(AgentError):
+    code = "provision_python_unfit"
+    sentence = "There is no torch for the Pythons or the processor of the machine."
+    remedy = "Install a Python from 3.10 to 3.14 on the machine and test again."
+    ending: ClassVar[Ending] = "inconclusive"
+
+
 class OutOfMemory(AgentError):
     code = "out_of_memory"
     sentence = "The benchmark did not fit into the memory of the device."
     remedy = "Free the device of other work, or request a smaller batch_size."
+
+
+class WrongArithmetic(AgentError):
+    code = "wrong_arithmetic"
+    sentence = "The machine computes wrongly."
+    remedy = "The evidence names the check; look at the card's ECC counters, clocks and cooling, or replace it."
+
+
+class OptionUnsupported(AgentError):
+    code = "option_unsupported"
+    sentence = "The machine can't measure in the way that was asked for."
+    remedy = "Request the test with precision and mode auto."
+    ending: ClassVar[Ending] = "inconclusive"
 
 
 class AgentCrashed(AgentError):

@@ -4,6 +4,9 @@ GPU models as people claim them and as drivers name them, and what each can do a
 `train_ceiling` is images/s of ResNet-50 training at 224 x 224 that the card's arithmetic alone would
 allow: vendor's dense fp16 tensor TFLOPS / 24.5 GFLOP an image (3 x 8.18 GFLOP, the sum over all
 53 convolutions). Memory bandwidth keeps real cards far below, so a figure above it is wrong or forged.
+
+TFLOPS and GB/s (1e9 bytes) are those of the vendors' data sheets; of variants of one name the fastest (an
+H100 PCIe has 2,000 GB/s, not 3,350), so that a ceiling never wrongs a card.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ TRAIN_GFLOP_PER_IMAGE: Final = 24.5
 class GpuModel:
     name: str
     dense_fp16_tflops: float
+    memory_gb_per_sec: float
 
     @property
     def train_ceiling(self) -> float:
@@ -30,30 +34,30 @@ class GpuModel:
 CATALOGUE: Final = tuple(
     sorted(
         (
-            GpuModel("B200", 2250),
-            GpuModel("GH200", 990),
-            GpuModel("H200", 990),
-            GpuModel("H100", 990),
-            GpuModel("A100", 312),
-            GpuModel("A10G", 125),
-            GpuModel("A10", 125),
-            GpuModel("A40", 150),
-            GpuModel("A6000", 155),
-            GpuModel("L40S", 366),
-            GpuModel("L40", 181),
-            GpuModel("L4", 121),
-            GpuModel("V100", 125),
-            GpuModel("P100", 21.2),
-            GpuModel("T4", 65),
-            GpuModel("RTX 6000 ADA", 364),
-            GpuModel("RTX PRO 6000", 1000),
-            GpuModel("RTX 5090", 419),
-            GpuModel("RTX 5080", 225),
-            GpuModel("RTX 4090", 330),
-            GpuModel("RTX 4080", 195),
-            GpuModel("RTX 3090", 142),
-            GpuModel("RTX 3080", 119),
-            GpuModel("RTX 2080", 89),
+            GpuModel("B200", 2250, 8000),
+            GpuModel("GH200", 990, 4900),
+            GpuModel("H200", 990, 4800),
+            GpuModel("H100", 990, 3350),
+            GpuModel("A100", 312, 2039),
+            GpuModel("A10G", 125, 600),
+            GpuModel("A10", 125, 600),
+            GpuModel("A40", 150, 696),
+            GpuModel("A6000", 155, 768),
+            GpuModel("L40S", 366, 864),
+            GpuModel("L40", 181, 864),
+            GpuModel("L4", 121, 300),
+            GpuModel("V100", 125, 900),
+            GpuModel("P100", 21.2, 732),
+            GpuModel("T4", 65, 320),
+            GpuModel("RTX 6000 ADA", 364, 960),
+            GpuModel("RTX PRO 6000", 1000, 1792),
+            GpuModel("RTX 5090", 419, 1792),
+            GpuModel("RTX 5080", 225, 960),
+            GpuModel("RTX 4090", 330, 1008),
+            GpuModel("RTX 4080", 195, 736),
+            GpuModel("RTX 3090", 142, 936),
+            GpuModel("RTX 3080", 119, 760),
+            GpuModel("RTX 2080", 89, 616),
         ),
         key=lambda model: -len(model.name),
     )

@@ -7,7 +7,7 @@ hand-run agent says less than a run of ours). The first failed line gives the ve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,7 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.events import Measurement
 from orchestrator.domain.options import Options
 from orchestrator.domain.run_states import RunState
+from orchestrator.domain.sanitise import printable
 
 RESNET50_PARAMETERS: Final = 25_557_032
 _ROUNDING: Final = 0.01  # figures of one result agree within 1 %
@@ -32,6 +33,9 @@ _CLOCK_RATIO: Final = 1.10  # how much longer than the machine says we may have 
 _CLOCK_GRAIN: Final = 0.5  # seconds, for events that wait in a buffer
 _MOST_OF_IT: Final = 0.5
 _CLOCK_SLACK: Final = 3.0  # seconds, for the network and our own load
+LEAST_BUDGET: Final = 15.0  # seconds: no profile gives the requested training less
+_MOST_OF_THE_BUDGET: Final = 0.8  # a window of steps, or waiting for the clock, may be left over
+_SIZES: Final = ("batch_size", "num_epochs", "image_size")
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,16 @@ class Claim:
 class Observation:
     """
     The measurement on two clocks, in seconds. `ours` and `machines`: between its first progress and the result,
-    as we received them and by the machine's `t`; None where no progress was told. `waited`: from the launch to
-    the result, by ours. `interrupted`: the line broke; `ours` is then what we watched of it, in all stretches.
+    as we received them and by the machine's `t`; None where no progress was told. `measuring`: from the first to
+    the last progress of the requested training, by ours. `waited`: from the launch to the result, by ours.
+    `interrupted`: the line broke; `ours` is then what we watched of the training, in all stretches.
     """
 
     ours: float | None
     machines: float | None
     waited: float | None = None
     interrupted: bool = False
+    measuring: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,8 @@ class Figures:
     throughput: float | None  # images/s
     latency_ms: float | None  # a batch
     options: Options
+    low: float | None = None  # 95 % interval of the throughput
+    high: float | None = None
     device: str | None = None
     gpu_name: str | None = None
     gpu_count: int | None = None
@@ -81,7 +89,14 @@ class Figures:
                 batch_size=measured.batch_size,
                 num_epochs=measured.num_epochs,
                 image_size=measured.image_size,
+                precision=measured.precision,
+                channels_last=measured.channels_last,
+                mode=measured.mode,
+                profile=measured.profile,
+                budget_seconds=measured.budget_seconds,
             ),
+            low=measured.throughput_low,
+            high=measured.throughput_high,
             device=measured.device,
             gpu_name=measured.gpu_name,
             gpu_count=measured.gpu_count,
@@ -130,8 +145,12 @@ def judge(
     *,
     requested: Options | None = None,
     observation: Observation | None = None,
+    findings: Sequence[tuple[str, str]] = (),
 ) -> Verdict:
-    """The verdict on `figures`; `requested` and `observation` are known for runs of ours only."""
+    """
+    The verdict on `figures`; `requested` and `observation` are known for runs of ours only. `findings` (code and
+    sentence) are what the agent found odd about the machine: they explain a figure and fail nobody.
+    """
     lines = [
         *_reported_no_error(figures),
         *_device(figures, claim),
@@ -139,6 +158,7 @@ def judge(
         *_arithmetic(figures),
         *_physics(figures),
         *_clock(figures, observation),
+        *(Line(printable(code, 60), None, printable(text, 500)) for code, text in findings),
     ]
     return Verdict(tuple(lines))
 
@@ -189,18 +209,25 @@ def _as_requested(figures: Figures, requested: Options | None) -> Iterator[Line]
     if requested is None:
         return
     done, asked = figures.options, requested
-    same = (done.batch_size, done.num_epochs, done.image_size) == (
-        asked.batch_size,
-        asked.num_epochs,
-        asked.image_size,
+    same = all(
+        getattr(asked, name) in ("auto", getattr(done, name))
+        for name in (*_SIZES, "precision", "channels_last", "mode", "profile")
     )
-    text = f"batch {done.batch_size}, {done.num_epochs} epoch(s), {done.image_size} px"
+    text = f"batch {done.batch_size}, {done.num_epochs} epoch(s), {done.image_size} px, {done.precision}, {done.mode}"
     yield _line("as requested", same, text, ResultImplausible)
-    whole = figures.steps == asked.steps and figures.images == asked.images
-    text = (
-        f"{figures.images} images in {figures.steps} steps, {asked.images} in {asked.steps} asked"
-    )
-    yield _line("all images", whole, text, ResultImplausible)
+    yield _all_images(figures, asked)
+
+
+def _all_images(figures: Figures, asked: Options) -> Line:
+    """The epochs that were asked for, unless the budget ended them; more are taken to be exact."""
+    steps, images, seconds = figures.steps or 0, figures.images or 0, figures.measured_seconds or 0
+    budget = LEAST_BUDGET if asked.budget_seconds is None else asked.budget_seconds
+    spent = seconds >= budget * _MOST_OF_THE_BUDGET
+    text = f"{images:,} images in {steps:,} steps, {asked.images:,} asked"
+    if steps < asked.steps and spent:
+        text += f", ended by the budget after {seconds:,.1f} s"
+    whole = images == steps * asked.batch_size and (steps >= asked.steps or spent)
+    return _line("all images", whole, text, ResultImplausible)
 
 
 def _arithmetic(figures: Figures) -> Iterator[Line]:
@@ -212,6 +239,11 @@ def _arithmetic(figures: Figures) -> Iterator[Line]:
         agrees = _close(rate * seconds, images, _ROUNDING)
         text = f"{rate:,.2f} images/s x {seconds:,.3f} s against {images:,} images"
         yield _line("throughput", agrees, text, ResultImplausible)
+    if figures.low is not None and figures.high is not None:
+        inside = figures.low <= rate <= figures.high
+        half = 50 * (figures.high - figures.low) / rate
+        text = f"{figures.low:,.2f} to {figures.high:,.2f} images/s with 95 % confidence (+-{half:,.2f} %)"
+        yield _line("interval", inside, text, ResultImplausible)
     if figures.latency_ms is not None:
         batch = rate * figures.latency_ms / 1000
         agrees = _close(batch, figures.options.batch_size, _LATENCY_ROUNDING)
@@ -247,12 +279,12 @@ def _clock(figures: Figures, observation: Observation | None) -> Iterator[Line]:
         possible = figures.measured_seconds <= observation.waited * _CLOCK_RATIO + _CLOCK_GRAIN
         text = f"{figures.measured_seconds:,.2f} s measured in {observation.waited:,.2f} s since launch"
         yield _line("time to measure", possible, text, ClockDisagrees)
-    # The time that the throughput was computed from must not be shorter than what we waited either.
-    told = observation.machines
+    agrees = observation.ours <= observation.machines * _CLOCK_RATIO + _CLOCK_SLACK
+    text = f"{observation.ours:,.2f} s by our clock, {observation.machines:,.2f} s by the machine's"
     if figures.measured_seconds is not None:
-        told = min(told, figures.measured_seconds)
-    agrees = observation.ours <= told * _CLOCK_RATIO + _CLOCK_SLACK
-    text = f"{observation.ours:,.2f} s by our clock, {told:,.2f} s by the machine's"
+        # The time that the throughput was computed from must not be shorter than what we watched either.
+        agrees &= observation.measuring <= figures.measured_seconds * _CLOCK_RATIO + _CLOCK_SLACK
+        text += f"; training {observation.measuring:,.2f} s by ours, {figures.measured_seconds:,.2f} s by its own"
     yield _line("clock", agrees, text, ClockDisagrees)
 
 

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 from orchestrator import log
-from orchestrator.database import events, instances, jobs, leavings, results
+from orchestrator.database import events, figures, instances, jobs, leavings, results
 from orchestrator.database.events import Batch, NewEvent
 from orchestrator.database.models import Instance
 from orchestrator.database.session import NOW, SERVICE
+from orchestrator.domain import roofline
 from orchestrator.domain.errors import (
     AgentCrashed,
     AgentError,
@@ -20,12 +21,18 @@ from orchestrator.domain.errors import (
     GpuMissing,
     HarborxError,
     HostRebooted,
+    OptionUnsupported,
     OutOfMemory,
     OutputFlood,
     OutputRefused,
+    ProvisionDiskFull,
     ProvisionFailed,
+    ProvisionGlibcOld,
+    ProvisionNoNetwork,
+    ProvisionPythonUnfit,
     RunError,
     RunFolderLost,
+    WrongArithmetic,
 )
 from orchestrator.domain.events import Failed, Measurement
 from orchestrator.domain.instance_status import InstanceStatus, after_run
@@ -48,7 +55,18 @@ _REASONS: Final[dict[str, type[RunError]]] = {
     "no_end": ConnectionLost,
 }
 _AGENT_CODES: Final[dict[str, type[RunError]]] = {
-    cls.code: cls for cls in (ProvisionFailed, OutOfMemory, GpuMissing)
+    cls.code: cls
+    for cls in (
+        ProvisionFailed,
+        ProvisionDiskFull,
+        ProvisionNoNetwork,
+        ProvisionGlibcOld,
+        ProvisionPythonUnfit,
+        OutOfMemory,
+        WrongArithmetic,
+        OptionUnsupported,
+        GpuMissing,
+    )
 }
 
 
@@ -91,6 +109,7 @@ def outcome_of(journal: Journal, instance: Instance, end: End | None, sha256: st
         Claim(instance.gpu_name, instance.gpu_count),
         requested=Options(**journal.run.options),
         observation=journal.observation,
+        findings=[(each.code, each.message) for each in journal.findings],
     )
     failure = verdict.error
     return Outcome(
@@ -128,6 +147,7 @@ async def conclude(journal: Journal, outcome: Outcome) -> None:
         journal.run = await events.append(session, run.id, run.epoch, Batch([ending], changes))
         if outcome.measured and outcome.verdict:
             await results.store(session, _result_row(journal, outcome))
+            await figures.keep(session, journal.run, outcome.measured.gpu_name)
         await jobs.drop_waiting(session, run)
         proven = outcome.state in (RunState.PASSED, RunState.FAILED)
         await results.settle_instance(
@@ -227,6 +247,8 @@ def _result_row(journal: Journal, outcome: Outcome) -> dict[str, Any]:
         "user_id": run.user_id,
         "run_id": run.id,
         "source": "pushed",
+        **roofline.shares_of(measured),
+        "findings": [each.model_dump(include={"code", "message"}) for each in journal.findings],
         "measured_gpu_name": measured.gpu_name,
         "measured_gpu_count": measured.gpu_count,
         "agent_sha256": outcome.agent_sha256,

@@ -275,6 +275,8 @@ def _spec(run: Run, instance: Instance, worker: Worker) -> str:
                 "install": agent.install_torch,
                 "torch": agent.torch_version,
                 "index_url": agent.torch_index_url,
+                "wheels_dir": agent.torch_wheels_dir,
+                "build": agent.torch_build,
             },
             "limits": {"events_bytes": 64 * 1024 * 1024, "stderr_bytes": 1024 * 1024},
         }

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from orchestrator.database import events, instances, jobs, runs
+from orchestrator.database import events, figures, instances, jobs, runs
 from orchestrator.database.events import Batch, NewEvent
 from orchestrator.database.models import Run, RunEvent
 from orchestrator.database.session import NOW, SERVICE, Database
@@ -28,6 +28,8 @@ from orchestrator.domain.events import (
     Progress,
     Refused,
     ResultBody,
+    Telemetry,
+    Warned,
 )
 from orchestrator.domain.run_states import RunState, may_move
 from orchestrator.domain.verdict import Observation
@@ -37,7 +39,8 @@ REFUSALS_KEPT: Final = 20
 _MOST_EVENTS: Final = 5_000
 _EVENTS_A_SECOND: Final = 4
 _MOST_OF_A_GAP: Final = 3.0  # seconds
-_REMEMBERED: Final = ("state", "progress", "refused", "probe", "result", "failed")
+FINDINGS_KEPT: Final = 50
+_REMEMBERED: Final = ("state", "progress", "refused", "probe", "warning", "result", "failed")
 
 
 @dataclass
@@ -53,11 +56,13 @@ class Journal:
     probe: Probe | None = None
     log_lines: int = 0
     refusals: list[Refused] = field(default_factory=list)
+    findings: list[Warned] = field(default_factory=list)
     interrupted: bool = False
     cancelled: bool = False
     begun: float | None = None  # when the launch was answered, in the loop's time
     _measuring_since: tuple[float, float] | None = None
     _result_at: tuple[float, float] | None = None
+    _telemetry: list[dict[str, Any]] = field(default_factory=list)
     _told_last: tuple[float, float] | None = None
     _watched_before: float = 0.0
     _watched_now: float = 0.0
@@ -88,7 +93,10 @@ class Journal:
         if self._measuring_since is None or self._result_at is None:
             return Observation(None, None, waited)
         (ours_from, theirs_from), (ours_to, theirs_to) = self._measuring_since, self._result_at
-        return Observation(ours_to - ours_from, theirs_to - theirs_from, waited)
+        measuring = self._told_last[0] - ours_from if self._told_last else 0.0
+        return Observation(
+            ours_to - ours_from, theirs_to - theirs_from, waited, measuring=measuring
+        )
 
     async def enter(self, state: RunState, **facts: Any) -> None:
         """Move the run to `state`, with an event that tells so."""
@@ -123,6 +131,8 @@ class Journal:
         async with self.database.transaction(SERVICE) as session:
             batch = Batch(tuple(new), changes)
             self.run = await events.append(session, self.run.id, self.run.epoch, batch)
+            if self._telemetry:
+                await figures.keep_telemetry(session, self.run, self._telemetry)
 
     async def take(self, data: bytes) -> None:
         """
@@ -153,12 +163,17 @@ class Journal:
             changes["started_at"] = received
         if new or self.decoder.offset != self.run.remote_offset:
             await self.append(new, **changes)
+            self._telemetry.clear()
 
     def _told(self, item: Item, received: datetime) -> NewEvent | None:
         """The event to store for an item; None for what is over the bounds."""
         if isinstance(item, Event):
             self._notice(item)
             body = item.body.model_dump(mode="json", exclude={"type"})
+            if isinstance(item.body, Telemetry):
+                # The series has a row of its own; who watches needs no kilobytes of it.
+                self._telemetry.append(dict(body))
+                body["packed"] = f"{len(body['packed'])} characters"
             return NewEvent(item.body.type, body, received, item.t)
         if isinstance(item, Refused):
             self.refusals.append(item)
@@ -179,6 +194,8 @@ class Journal:
             self.refusals.append(Refused(body["reason"], body["text"]))
         elif kind == "probe":
             self.probe = Probe.model_validate({**body, "type": kind})
+        elif kind == "warning":
+            self._find(Warned.model_validate({**body, "type": kind}))
         elif kind == "result":
             self.result = ResultBody.model_validate({**body, "type": kind})
         elif kind == "failed":
@@ -187,7 +204,8 @@ class Journal:
 
     def _notice(self, event: Event) -> None:
         body, moment = event.body, (asyncio.get_running_loop().time(), event.t)
-        if isinstance(body, ResultBody | Progress) and self._measuring_since is not None:
+        measures = isinstance(body, Progress) and body.phase == "measure"
+        if measures and self._measuring_since is not None:
             last = self._told_last or self._measuring_since
             self._watched_now += _credible(moment[0] - last[0], moment[1] - last[1])
             self._told_last = moment
@@ -197,8 +215,14 @@ class Journal:
             self.failed = body
         elif isinstance(body, Probe):
             self.probe = body
-        elif isinstance(body, Progress) and body.phase == "measure":
+        elif isinstance(body, Warned):
+            self._find(body)
+        elif measures:
             self._measuring_since = self._measuring_since or moment
+
+    def _find(self, warned: Warned) -> None:
+        if len(self.findings) < FINDINGS_KEPT:
+            self.findings.append(warned)
 
 
 def watched(stored: Iterable[RunEvent]) -> float:
@@ -209,7 +233,7 @@ def watched(stored: Iterable[RunEvent]) -> float:
         measures = event.type == "progress" and event.body.get("phase") == "measure"
         if event.type == "state":
             last = None
-        elif measures or (event.type == "result" and last):
+        elif measures:
             if last is not None:
                 ours = (event.at - last.at).total_seconds()
                 total += _credible(ours, (event.t or 0.0) - (last.t or 0.0))

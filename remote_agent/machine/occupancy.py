@@ -7,10 +7,9 @@ import sys
 from typing import Any, Optional
 
 from remote_agent import own_code, processes
-from remote_agent.machine import nvml
+from remote_agent.machine import asking, nvml
 
 _ASK_SECONDS = 5.0
-_KILL_SECONDS = 1.0
 _IDLE_GB = 1.0  # a driver keeps some hundred MiB of an idle card for itself
 _LINE_CHARACTERS = 200
 
@@ -29,12 +28,8 @@ def gpu_in_use() -> Optional[str]:
         stderr=subprocess.DEVNULL,
         preexec_fn=functools.partial(processes.die_with, os.getpid()),
     )
-    try:
-        answer = child.communicate(timeout=_ASK_SECONDS)[0]
-    except subprocess.TimeoutExpired:
-        _abandon(child)
-        return None
-    line = answer.decode("utf-8", "replace").partition("\n")[0][:_LINE_CHARACTERS]
+    answer = asking.answer_of(child, _ASK_SECONDS) or ""
+    line = answer.partition("\n")[0][:_LINE_CHARACTERS]
     return "".join(letter if letter.isprintable() else "?" for letter in line) or None
 
 
@@ -66,14 +61,3 @@ def _use(library: nvml.Nvml, handle: Any) -> Optional[str]:
     words = [f"{computing} process" + ("es" if computing != 1 else "")] if computing else []
     words += [f"{memory:.1f} GiB in use"] if memory is not None else []
     return ", ".join(words)
-
-
-def _abandon(child: "subprocess.Popen[bytes]") -> None:
-    """Kills `child`; one that is stuck in the kernel is not waited for."""
-    child.kill()
-    assert child.stdout is not None
-    child.stdout.close()
-    try:
-        child.wait(_KILL_SECONDS)
-    except subprocess.TimeoutExpired:
-        pass

@@ -1,160 +1,148 @@
-"""What the GPU does while we measure: a sampler in a process of its own, and its readings."""
+"""What the GPUs do while we measure: an event a second and card, and at the end all of it, packed."""
 
-import json
-import os
-import select
-import subprocess
-import sys
 import time
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple, Union
 
-from remote_agent import own_code, processes
 from remote_agent.events import EventWriter
-from remote_agent.machine import nvml
+from remote_agent.machine import series
+from remote_agent.machine.reading import Moment, Reading, highest, mean, reason_words
+from remote_agent.machine.sampler import PERIOD_SECONDS, Card, Sampler
 
-_PERIOD_SECONDS = 0.1  # most counters are renewed ten times a second; more would only disturb
-_READY_SECONDS = 20.0
+COLUMNS = ("seconds", *Reading._fields)
+"""Of the packed readings: seconds since the measurement's start, and what was read then."""
 
-
-class Moment(NamedTuple):
-    """A reading and when it was taken, in seconds of the monotonic clock."""
-
-    at: float
-    reading: nvml.Reading
-
-
-class Sampler:
-    """
-    Reads one GPU ten times a second.
-
-    In a process of its own: NVML's calls would take Python's lock from the loop that launches
-    kernels, and the measurement would measure its own observer.
-    """
-
-    def __init__(self, bus_id: str) -> None:
-        self.gpu_index = 0
-        self.memory_total_gb: Optional[float] = None
-        self._buffer = b""
-        self._ended = False
-        self._child = subprocess.Popen(
-            own_code.command(sys.executable, "sample", bus_id, str(os.getpid())),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert self._child.stdout is not None
-        self._output = self._child.stdout.fileno()
-        os.set_blocking(self._output, False)
-
-    def ready(self) -> bool:
-        """Waits until the sampler has found its GPU; False without NVML or such a GPU."""
-        limit = time.monotonic() + _READY_SECONDS
-        lines: List[bytes] = []
-        while not lines and not self._ended and time.monotonic() < limit:
-            select.select([self._output], [], [], max(0.0, limit - time.monotonic()))
-            lines = self._lines()
-        if not lines:
-            return False
-        card = json.loads(lines[0])
-        self.gpu_index, self.memory_total_gb = card["index"], card["memory_total_gb"]
-        return True
-
-    def take(self) -> List[Moment]:
-        """The readings since the last call; does not wait."""
-        return [Moment(at, nvml.Reading(*values)) for at, *values in map(json.loads, self._lines())]
-
-    def close(self) -> None:
-        """Ends the sampler. Can be called twice."""
-        if self._child.stdin is not None:
-            self._child.stdin.close()
-        try:
-            self._child.wait(5)
-        except subprocess.TimeoutExpired:  # stuck in the driver
-            self._child.kill()
-            self._child.wait()
-        if self._child.stdout is not None:
-            self._child.stdout.close()
-
-    def _lines(self) -> List[bytes]:
-        """The whole lines that wait in the pipe."""
-        while not self._ended:
-            try:
-                piece = os.read(self._output, 65_536)
-            except BlockingIOError:
-                break
-            self._ended = not piece
-            self._buffer += piece
-        *lines, self._buffer = self._buffer.split(b"\n")
-        return lines
+_MOST_MOMENTS = (
+    100_000  # held of a card: almost three hours; a longer measurement keeps fewer a second
+)
+_SLOW = ("pcie_generation", "pcie_width", "processes")
 
 
 class Telemetry:
-    """Turns readings into one event a second and, at the end, one summary. Silent without NVML."""
+    """
+    Turns readings of the cards in the PCI slots `bus_ids` into events and a summary.
 
-    def __init__(self, bus_id: Optional[str], events: EventWriter) -> None:
+    Cards are counted as in `bus_ids`; events carry NVML's numbers. Silent without NVML.
+    """
+
+    def __init__(self, bus_ids: Union[List[str], str, None], events: EventWriter) -> None:
+        slots = [bus_ids] if isinstance(bus_ids, str) else list(bus_ids or [])
         self._events = events
-        self._waiting: List[Moment] = []
-        self._all: List[Moment] = []
-        self._sampler = Sampler(bus_id) if bus_id else None
-        if self._sampler and not self._sampler.ready():
+        self._started = time.monotonic()
+        self._sampler = Sampler(slots) if slots else None
+        found = self._sampler.ready() if self._sampler else []
+        self._watches = [_Watch(card) for card in found or [None] * len(slots)]
+        if not any(found):
             self.close()
 
     @property
     def memory_total_gb(self) -> Optional[float]:
-        return self._sampler.memory_total_gb if self._sampler else None
+        """The first card's memory."""
+        card = self._watches[0].card if self._watches else None
+        return card.memory_total_gb if card else None
 
     def begin(self) -> None:
         """Forgets what was read before: the measurement starts now."""
-        if self._sampler:
-            self._sampler.take()
+        self._started = time.monotonic()
+        self._watches = [_Watch(watch.card) for watch in self._watches]
 
     def tick(self, last: bool = False) -> None:
         """Emits a `sample` for every second that is over; the `last` call for the begun one too."""
-        if not self._sampler:
-            return
-        moments = self._sampler.take()
-        self._all += moments
-        seconds, self._waiting = split_seconds(self._waiting + moments, last)
-        for second in seconds:
-            self._events.emit("sample", gpu_index=self._sampler.gpu_index, **summary(second))
+        for place, moment in self._sampler.take() if self._sampler else []:
+            if moment.at >= self._started:  # the pipe may hold older ones
+                self._watches[place].add(moment)
+        for watch in self._watches:
+            for sample in watch.samples(last):
+                self._events.emit("sample", **sample)
 
-    def summary(self) -> Dict[str, Any]:
-        """The whole measurement as one reading, and how many readings that was."""
-        return dict(summary(self._all), readings=len(self._all))
+    def moments(self, gpu: int = 0) -> List[Moment]:
+        """The readings of card `gpu` since the measurement's start, as far as `tick` has taken them."""
+        return list(self._watches[gpu].moments) if gpu < len(self._watches) else []
+
+    def summary(self, gpu: int = 0) -> Dict[str, Any]:
+        """
+        The measurement of card `gpu` as one reading, and how many readings that was.
+
+        `energy_joules` is what the card's counter has risen by within `seconds`, so their quotient is the
+        mean power; both belong to the time between the first and the last reading.
+        """
+        moments = self.moments(gpu)
+        energy, seconds = _energy(moments)
+        found = summary(moments)
+        del found["memory_clock_mhz"]
+        return dict(found, readings=len(moments), energy_joules=energy, seconds=seconds)
+
+    def report(self) -> None:
+        """Emits one `telemetry` for each card of which anything was read."""
+        for watch in self._watches:
+            if watch.card and watch.moments:
+                self._events.emit("telemetry", **watch.packed(self._started))
 
     def close(self) -> None:
-        """Ends the sampler. Can be called twice."""
+        """Ends the sampler; what was read stays. Can be called twice."""
         if self._sampler:
             self._sampler.close()
             self._sampler = None
 
 
-def sample(bus_id: str, parent: int) -> int:
-    """The sampler itself: prints readings as lines of JSON until stdin or process `parent` ends."""
-    # A call that hangs in the driver sees no end of stdin. Not in a `preexec_fn`: torch has threads.
-    processes.die_with(parent)
-    with nvml.opened() as library:
-        handle = library.by_bus_id(bus_id) if library else None
-        if library is None or handle is None:
-            return 1
-        total = library.memory_total_gb(handle)
-        print(json.dumps({"index": library.index(handle), "memory_total_gb": total}), flush=True)
-        due = time.monotonic()
-        while True:
-            due = max(due + _PERIOD_SECONDS, time.monotonic())
-            if select.select([0], [], [], due - time.monotonic())[0]:
-                return 0
-            print(json.dumps([time.monotonic(), *library.read(handle)]), flush=True)
+class _Watch:
+    """One card's readings; `card` is None where its slot is empty."""
 
+    def __init__(self, card: Optional[Card]) -> None:
+        self.card = card
+        self.moments: List[Moment] = []
+        self._waiting: List[Moment] = []
+        self._slow: Dict[str, Any] = dict.fromkeys(_SLOW)
+        self._xids: Tuple[int, ...] = ()
+        self._keep_every = 1
+        self._seen = 0
 
-def mean(values: Iterable[Optional[float]]) -> Optional[float]:
-    """The mean of the values that are there, None without any."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    def add(self, moment: Moment) -> None:
+        """Takes one reading in. Of a very long measurement every second one goes; its XIDs stay."""
+        self._waiting.append(moment)
+        self._seen += 1
+        self._xids += moment.xids
+        if self._seen % self._keep_every == 0:
+            self.moments.append(moment._replace(xids=self._xids))
+            self._xids = ()
+        if len(self.moments) >= _MOST_MOMENTS:
+            self._keep_every *= 2
+            self.moments = [
+                later._replace(xids=self.moments[2 * n].xids + later.xids)
+                for n, later in enumerate(self.moments[1::2])
+            ]
 
+    def samples(self, last: bool) -> List[Dict[str, Any]]:
+        """The fields of one event `sample` for each second that is over."""
+        seconds, self._waiting = split_seconds(self._waiting, last)
+        return [self._sample(second) for second in seconds]
 
-def highest(values: Iterable[Optional[float]]) -> Optional[float]:
-    """The greatest of the values that are there, None without any."""
-    return max((value for value in values if value is not None), default=None)
+    def packed(self, started: float) -> Dict[str, Any]:
+        """The fields of the event `telemetry`."""
+        assert self.card is not None
+        rows: List[series.Row] = [(m.at - started, *m.reading) for m in self.moments]
+        packed = series.fitting(COLUMNS, rows)
+        return {
+            "gpu_index": self.card.number,
+            "gpu_uuid": self.card.uuid,
+            "interval_seconds": PERIOD_SECONDS * self._keep_every * packed.stride,
+            "readings": self._seen,
+            "columns": packed.columns,
+            "rollup": series.rollup(COLUMNS, rows),
+            "packed": packed.text,
+        }
+
+    def _sample(self, second: List[Moment]) -> Dict[str, Any]:
+        assert self.card is not None
+        readings = [moment.reading for moment in second]
+        for name in _SLOW:
+            known = [getattr(one, name) for one in readings if getattr(one, name) is not None]
+            # Read once a second by another clock than ours, it may have missed this one.
+            self._slow[name] = known[-1] if known else self._slow[name]
+        reasons = 0
+        for one in readings:
+            reasons |= one.clock_reasons or 0
+        told = dict(summary(second), clock_reasons=reason_words(reasons), **self._slow)
+        return dict(told, gpu_index=self.card.number)
 
 
 def summary(moments: List[Moment]) -> Dict[str, Any]:
@@ -166,6 +154,7 @@ def summary(moments: List[Moment]) -> Dict[str, Any]:
         "utilization_percent": mean(reading.utilization_percent for reading in readings),
         "memory_used_gb": highest(reading.memory_used_gb for reading in readings),
         "sm_clock_mhz": mean(reading.sm_clock_mhz for reading in readings),
+        "memory_clock_mhz": mean(reading.memory_clock_mhz for reading in readings),
     }
 
 
@@ -179,3 +168,17 @@ def split_seconds(moments: List[Moment], last: bool) -> Tuple[List[List[Moment]]
     if last or not seconds:
         return seconds, []
     return seconds[:-1], seconds[-1]
+
+
+def _energy(moments: List[Moment]) -> Tuple[Optional[float], Optional[float]]:
+    """What the counter has risen by, and the seconds between; those of all readings without a counter."""
+    counted = [moment for moment in moments if moment.reading.energy_joules is not None]
+    span = counted or moments
+    seconds = span[-1].at - span[0].at if span else None
+    if not counted:
+        return None, seconds
+    first, final = counted[0].reading.energy_joules, counted[-1].reading.energy_joules
+    assert first is not None
+    assert final is not None
+    # A counter that has fallen was reset: it tells nothing. Nor does a single look.
+    return (final - first if len(counted) > 1 and final >= first else None), seconds

@@ -106,7 +106,7 @@ def test_a_supplier_onboards_tests_and_reads_and_a_schedule_repeats_it(
     machine.authorise(onboarded["public_key"])  # what the supplier does, once
     instance_id = onboarded["gpu_instance"]["id"]
 
-    small = {"batch_size": 100, "image_size": 32}
+    small = {"batch_size": 100, "image_size": 32, "budget_seconds": 1}
     order = {"gpu_instance_id": instance_id, "options": small}
     requested = server.post("/functions/v1/request-gpu-test", order)
     assert requested["connection_info"]["ssh_host"] == machine.host

@@ -15,15 +15,18 @@ from typing import Any
 import pytest
 import torch
 
-from orchestrator.domain.events import Failed, Measurement, ResultBody
+from orchestrator.domain.events import Failed, Measurement, Metric, ResultBody
 from orchestrator.ssh.agent_archive import pack
 from remote_agent import benchmark
 from remote_agent import spec as agent_spec
 from remote_agent.events import EventWriter
 from remote_agent.failure import Failure
 from remote_agent.machine import telemetry
-from remote_agent.measure import result, timing
-from remote_agent.measure.training import Training, choose_device
+from remote_agent.measure import parts, result, timing
+from remote_agent.measure.devices import choose_device
+from remote_agent.measure.measurement import Main
+from remote_agent.measure.plan import PLANS
+from remote_agent.measure.workload import Training
 from tests.agent.instance import NONCE, Instance, decoded, spec
 
 CONTRACT = Path(__file__).parents[2] / "docs" / "agent-contract.md"
@@ -52,20 +55,29 @@ def test_the_packed_agent_measures_and_every_line_is_the_contract(
     events = decoded(session.stream())
     kinds = [event.body.type for event in events]
     assert kinds[:4] == ["started", "probe", "provision", "provision"]
-    assert set(kinds[4:-1]) == {"progress"}
+    assert {"progress", "metric"} <= set(kinds[4:-1]) <= {"progress", "metric", "warning"}
+    figures = [event.body for event in events if isinstance(event.body, Metric)]
+    assert {"training", "inference"} <= {each.name for each in figures}
+    assert all((each.configuration_hash is None) == (not each.configuration) for each in figures)
     assert os.path.dirname(events[3].body.interpreter) == folder
     body = events[-1].body
     assert isinstance(body, ResultBody)
-    assert (body.steps, body.images, body.batch_size, body.image_size) == (8, 1000, 125, 16)
+    assert (body.batch_size, body.image_size, body.budget_seconds) == (125, 16, 0.3)
+    assert body.images == 125 * body.steps >= 3 * 125
     assert body.throughput_images_per_sec == body.throughput_samples_per_sec
-    assert math.isclose(body.throughput_images_per_sec, 1000 / body.measured_seconds)
-    assert math.isclose(body.latency_ms, body.measured_seconds / 8 * 1000)
+    assert math.isclose(body.throughput_images_per_sec, body.images / body.measured_seconds)
+    assert math.isclose(body.latency_ms, body.measured_seconds / body.steps * 1000)
+    assert (body.throughput_low or 0) <= body.throughput_images_per_sec
+    told = {each.name: each for each in figures}
+    assert told["training"].value == body.throughput_images_per_sec
+    assert told["training"].configuration_hash == body.configuration_hash
+    assert told["inference"].value == body.inference_images_per_sec
     assert body.measured_seconds < body.test_duration_seconds <= events[-1].t + 1e-6
     assert (body.device, body.precision, body.gpu_count) == ("cpu", "fp32", 0)
     assert body.gpu_name is body.memory_used_gb is body.power_draw_watts is body.cuda_version
     assert (body.parameters, body.torch_version) == (25_557_032, str(torch.__version__))
-    assert body.raw_results["warmup_steps"] == 2
-    assert body.raw_results["channels_last"] is True
+    assert body.raw_results["warmup_steps"] >= 2
+    assert (body.channels_last, body.mode, body.profile) == (True, "eager", "quick")
     assert body.raw_results["first_loss"] > body.loss > 0
 
 
@@ -73,11 +85,14 @@ def test_every_field_of_the_measurement_is_written(stream: Any) -> None:
     """The result names each field that the decoder knows, so nothing is null by omission."""
     training = Training(agent_spec.Options(batch_size=2, image_size=32, device="cpu"), "cpu")
     training.step()
+    timed = timing.Timing([0.5] * 500, 250.0, 250.0)
+    nothing = telemetry.Telemetry([], stream[0]).summary()
     outcome = result.result(
-        training,
-        timing.Timing([0.5] * 500, 250.0, 250.0),
-        timing.Timing([0.5], 0.5, 0.5),
-        telemetry.Telemetry(None, stream[0]),
+        Main(training, timing.Warm(2, 1.0, 0.5, True), timed, nothing),
+        parts.figure_of("training", training, timed),
+        PLANS["quick"],
+        [],
+        [],
         {"ram_gb": 1.0, "cpu_count": 1, "disk_space_gb": 1.0, "driver_version": None,
          "gpu_name": None, "gpu_count": None, "cuda_version": None},
         300.0,

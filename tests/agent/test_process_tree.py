@@ -124,7 +124,7 @@ STARTS = {
     "installer": (
         "installation._Installation('', '', 0.0, print)._runs([sys.argv[1] + '/python'], 60.0)"
     ),
-    "sampler": "telemetry.Sampler(sys.argv[1]).ready()",
+    "sampler": "sampler.Sampler([sys.argv[1]]).ready()",
 }
 
 
@@ -135,7 +135,7 @@ def test_what_the_benchmark_starts_dies_with_it(tmp_path: Path, start: str) -> N
     hanging.write_text(f"#!{sys.executable}\nimport time; time.sleep(60)\n")
     hanging.chmod(0o755)
     (tmp_path / "pynvml.py").write_text("import time; time.sleep(60)")
-    source = f"import sys; from remote_agent.machine import telemetry; from remote_agent.provision import installation, interpreters; {start}"
+    source = f"import sys; from remote_agent.machine import sampler; from remote_agent.provision import installation, interpreters; {start}"
     benchmark = subprocess.Popen(
         [sys.executable, "-c", source, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": f"{tmp_path}:{Path.cwd()}"},

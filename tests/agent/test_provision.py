@@ -1,234 +1,162 @@
-"""Finding a Python that has torch, and installing one where there is none."""
+"""Finding a torch that can measure, getting one where there is none, and saying so in events."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shlex
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.domain.errors import ProvisionFailed
+from orchestrator.runs.conclude import _AGENT_CODES
 from remote_agent import benchmark, spec
 from remote_agent.events import EventWriter
 from remote_agent.failure import Failure
-from remote_agent.machine import nvml
-from remote_agent.provision import installation, interpreters
+from remote_agent.provision import finding, installation, places, target
+from remote_agent.provision.interpreters import Interpreter
+from remote_agent.provision.target import Target
 from tests.agent.instance import NONCE, RUN, decoded
+from tests.agent.stand_ins import BLIND, CPU, ROCM, SEEING, UNFIT, Torch, python
 
-CPU = ("2.13.0+cpu", None, False)
-BLIND = ("2.13.0", "12.6", False)
-SEEING = ("2.13.0", "12.6", True)
-
-
-def python(path: Path, torch: tuple[str, str | None, bool] | None, minor: int = 11) -> Path:
-    """A stand-in for an interpreter that answers the check as told."""
-    import json
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    answer = json.dumps([[3, minor], *(torch or (None, None, False))])
-    path.write_text(f"#!/bin/sh\necho a banner\necho '@harborx {answer}'\n")
-    path.chmod(0o755)
-    return path
+CUDA = Target(has_driver=True, cuda=(12, 4), capabilities=((9, 0),))
+AMD = Target(rocm=True)
+MADE = Interpreter("/made", (3, 11), "2.13.0", "12.6", True)
 
 
 @pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The only places that are searched: fill it with stand-ins."""
-    found: list[Path] = []
-    monkeypatch.setattr(interpreters, "_places", lambda home: iter(map(str, found)))
-    return found
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Puts torches and a target on the machine; `find` answers what was taken, and what was told."""
+
+    class Machine:
+        installed: installation.Plan | None = None
+        made = MADE
+        told: list[tuple[str, str]]
+
+        def find(
+            self, torches: list[Torch | None], looks: Target, device: str = "auto", **orders: Any
+        ) -> str:
+            paths = [python(tmp_path / str(n) / "python", one) for n, one in enumerate(torches)]
+            monkeypatch.setattr(places, "_places", lambda home: iter(map(str, paths)))
+            monkeypatch.setattr(target, "look", lambda: looks)
+            self.told = []
+            wanted = spec.Provisioning(**{"install": True, **orders})
+            return finding.find_torch(
+                wanted, device, str(tmp_path / "hx"), 1e9,
+                lambda step, message, **fields: self.told.append((step, message)),
+            )  # fmt: skip
+
+    one = Machine()
+
+    def install(home: str, plan: installation.Plan, limit: float, tell: Any) -> Interpreter:
+        one.installed = plan
+        return one.made
+
+    monkeypatch.setattr(finding, "install", install)
+    return one
 
 
 @pytest.mark.parametrize(
-    ("offered", "wants_gpu", "chosen"),
+    ("torches", "looks", "device", "taken"),
     [
-        ([None, CPU, SEEING], False, 1),
-        ([None, CPU, BLIND, SEEING], True, 3),
-        ([CPU, BLIND], True, 1),
-        ([None, CPU], True, 1),
-        ([None, None], True, None),
+        ([None, CPU], Target(), "auto", "1"),
+        ([CPU], CUDA, "cpu", "0"),
+        ([CPU], CUDA, "auto", "made"),
+        ([CPU, SEEING], CUDA, "auto", "1"),
+        ([UNFIT], CUDA, "cuda", "made"),
+        ([BLIND], CUDA, "cuda", "0"),
+        ([None], CUDA, "cuda", "made"),
+        ([CPU, ROCM], AMD, "auto", "1"),
+        ([CPU], AMD, "auto", "0"),
+        ([(*ROCM[:2], False, True, "no HIP GPUs")], CUDA, "auto", "made"),
     ],
 )
-def test_the_interpreter_that_sees_the_gpu_is_preferred(
-    tmp_path: Path, places: list[Path], offered: list[Any], wants_gpu: bool, chosen: int | None
+def test_torch_is_installed_where_another_build_would_do_better(
+    machine: Any, torches: list[Torch | None], looks: Target, device: str, taken: str
 ) -> None:
-    """Without a GPU the first torch does; with one, the first that sees it, else a CUDA build."""
-    places += [python(tmp_path / str(n) / "python3", torch) for n, torch in enumerate(offered)]
-    found, _ = interpreters.search(str(tmp_path), wants_gpu)
-    assert (found and found.path) == (None if chosen is None else str(places[chosen]))
+    """A CPU build beside a GPU, or one without the card's code, is no torch; a broken card is no reason."""
+    assert machine.find(torches, looks, device).strip("/").split("/")[-2:][0] == taken
+    assert (machine.installed is not None) == (taken == "made")
 
 
-def test_interpreters_that_do_not_run_are_passed_over(tmp_path: Path, places: list[Path]) -> None:
-    """Missing, broken, silent and too old ones are no candidates; the next one is."""
-    broken, silent = tmp_path / "broken", tmp_path / "silent"
-    broken.write_text("#!/nowhere/python\n")
-    silent.write_text("#!/bin/sh\n")
-    for path in (broken, silent):
-        path.chmod(0o755)
-    old = python(tmp_path / "old", CPU, minor=7)
-    good = python(tmp_path / "good", CPU)
-    places += [tmp_path / "missing", broken, silent, old, good]
-    found, looked = interpreters.search(str(tmp_path), False)
-    assert [seen.path for seen in looked] == [str(good)]
-    assert found == looked[0]
-
-
-def test_our_own_interpreter_is_found_with_its_torch() -> None:
-    """The real check, on the interpreter that runs this test, tells its torch and version."""
-    import torch
-
-    found = interpreters.check(sys.executable)
-    assert found is not None
-    assert (found.torch, found.version) == (str(torch.__version__), sys.version_info[:2])
-
-
-def test_the_path_is_searched_each_interpreter_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("torch", [CPU, UNFIT])
+def test_without_leave_to_install_the_torch_that_is_there_must_do(
+    machine: Any, torch: Torch
 ) -> None:
-    """Links to one interpreter count once, except that a virtual environment is its own."""
-    real = python(tmp_path / "bin" / "python3.12", None)
-    (tmp_path / "bin" / "python3").symlink_to(real)
-    (tmp_path / "bin" / "python-config").symlink_to(real)
-    environment = tmp_path / "venv"
-    (environment / "bin").mkdir(parents=True)
-    (environment / "bin" / "python").symlink_to(real)
-    (environment / "pyvenv.cfg").touch()
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{environment}/bin:/nowhere")
-    ours = [path for path in interpreters.candidates("/nowhere") if path.startswith(str(tmp_path))]
-    assert ours == [str(real), str(environment / "bin" / "python")]
+    """Nothing is installed where the orders forbid it; what the GPU said is told."""
+    assert machine.find([torch], CUDA, install=False)
+    assert machine.installed is None
+    assert machine.told[-1][0] == "found"
+    assert "can't use the GPU" in machine.told[-1][1]
 
 
-def test_installing_builds_on_a_python_that_torch_serves() -> None:
-    """The newest Python up to 3.13 is taken, a newer or older one only without it."""
-
-    def seen(*minors: int) -> list[interpreters.Interpreter]:
-        return [interpreters.Interpreter(str(n), (3, n), None, None, False) for n in minors]
-
-    assert interpreters.for_installing(seen(8, 11, 13, 15)) == "13"
-    assert interpreters.for_installing(seen(8, 9)) == "9"
-    assert interpreters.for_installing([]) == sys.executable
-
-
-def test_the_small_build_comes_first_without_a_driver() -> None:
-    """Without a driver pip is asked for the CPU build first, with one never."""
-    assert installation.requirements("2.13.0", False) == [
-        "torch==2.13.0+cpu", "torch==2.13.0", "torch"
-    ]  # fmt: skip
-    assert installation.requirements("2.13.0", True) == ["torch==2.13.0", "torch"]
-
-
-# Stands for the base Python: makes "environments" whose python is this script again; their pip
-# refuses what SCRIPT_REFUSES names and otherwise marks torch as installed.
-BASE = """#!/bin/sh
-here=$(dirname "$(dirname "$0")")
-echo "$*" >> {log}
-case "$*" in
-"-m venv --clear --without-pip "*|"-m venv --clear "*)
-    [ -n "$NO_VENV" ] && [ "$4" != --without-pip ] && echo "ensurepip is not available" && exit 1
-    for folder; do :; done
-    mkdir -p "$folder/bin" && cp "$0" "$folder/bin/python"
-    [ "$4" = --without-pip ] && touch "$folder/no-pip"; exit 0;;
-"-m virtualenv "*) echo "No module named virtualenv"; exit 1;;
-"-m pip --version") [ ! -e "$here/no-pip" ];;
-"-m pip install "*)
-    for wanted; do :; done
-    case " $REFUSES " in *" $wanted "*)
-        echo "ERROR: No matching distribution found for $wanted"; exit 1;; esac
-    [ -n "$NO_NETWORK" ] && echo "ERROR: could not connect" && exit 1
-    echo "Successfully installed $wanted"; touch {log}.torch;;
-"-c import sysconfig"*) echo {log}.site;;
-"-c "*) torch=null; [ -e {log}.torch ] && torch='"2.13.0"'
-    echo "@harborx [[3, 11], $torch, null, false]";;
-esac
-"""
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> tuple[str, Path]:
-    """The stand-in base Python and the log of what it was asked."""
-    path, log = tmp_path / "base", tmp_path / "log"
-    path.write_text(BASE.replace("{log}", shlex.quote(str(log))))
-    path.chmod(0o755)
-    return str(path), log
-
-
-def install(tmp_path: Path, base: str, seconds: float = 30.0, **orders: Any) -> list[str]:
-    told: list[str] = []
-    installation.install(
-        str(tmp_path / "hx"), base, spec.Provisioning(install=True, **orders),
-        time.monotonic() + seconds, lambda step, message: told.append(f"{step}: {message}"),
-    )  # fmt: skip
-    return told
-
-
-def test_torch_is_installed_into_our_own_environment(
-    tmp_path: Path, base: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An environment is made, the index of the spec is asked, and the second time nothing is done."""
-    monkeypatch.setenv("REFUSES", "torch==2.13.0+cpu")
-    monkeypatch.setattr(nvml, "has_driver", lambda: False)
-    told = install(tmp_path, base[0], index_url="https://index.example/simple")
-    assert told[0].startswith("creating_venv: ")
-    assert "installing: Installing torch==2.13.0+cpu." in told
-    asked = [line for line in base[1].read_text().splitlines() if "pip install" in line]
-    assert [line.split()[-1] for line in asked] == ["torch==2.13.0+cpu", "torch==2.13.0"]
-    assert all("--index-url https://index.example/simple" in line for line in asked)
-    assert install(tmp_path, base[0]) == []
-
-
-def test_without_ensurepip_the_outer_pip_fills_the_environment(
-    tmp_path: Path, base: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Debian without python3-venv: a bare environment, filled with --target by the base's pip."""
-    monkeypatch.setenv("NO_VENV", "1")
-    install(tmp_path, base[0])
-    (asked,) = [line for line in base[1].read_text().splitlines() if "pip install" in line]
-    assert f"--target {base[1]}.site" in asked
-
-
-def test_a_failed_installation_tells_pips_last_lines(
-    tmp_path: Path, base: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without a network pip is asked once, and its words are the failure's detail."""
-    monkeypatch.setenv("NO_NETWORK", "1")
-    with pytest.raises(Failure) as caught:
-        install(tmp_path, base[0])
+def test_without_leave_and_without_torch_it_fails(machine: Any) -> None:
+    """provision_failed names the interpreters that were started."""
+    with pytest.raises(Failure, match="No Python of this machine has torch") as caught:
+        machine.find([None], CUDA, install=False)
     assert caught.value.code == "provision_failed"
-    assert "could not connect" in caught.value.detail
-    assert base[1].read_text().count("pip install") == 1
+    assert caught.value.detail.endswith("/0/python")
 
 
-def test_two_runs_do_not_install_at_once(tmp_path: Path, base: tuple[str, Path]) -> None:
-    """While another run installs, this one waits and says so; past its limit it fails."""
-    (tmp_path / "hx").mkdir()
-    with (tmp_path / "hx" / "install.lock").open("w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(Failure, match="takes too long"):
-            install(tmp_path, base[0], seconds=0.0)
-    install(tmp_path, base[0])
+def test_a_rocm_machine_without_torch_is_told_clearly(machine: Any) -> None:
+    """No CUDA build is put on an AMD machine; the operator may name the build that fits."""
+    with pytest.raises(Failure, match="AMD GPU and no torch that is built for ROCm"):
+        machine.find([None], AMD)
+    assert machine.installed is None
+    assert machine.find([None], AMD, build="rocm7.2") == "/made"
+    assert machine.find([None], AMD, device="cpu") == "/made"
 
 
-@pytest.mark.parametrize("install_allowed", [True, False])
-def test_provisioning_is_told_in_events(
-    tmp_path: Path, places: list[Path], base: tuple[str, Path],
-    monkeypatch: pytest.MonkeyPatch, install_allowed: bool,
-) -> None:  # fmt: skip
-    """Searching, creating, installing, installed; or provision_failed where it is not allowed."""
-    places.append(Path(base[0]))
-    monkeypatch.setattr(benchmark, "home", lambda: str(tmp_path / "hx"))
-    orders = spec.Spec(RUN, NONCE, 60.0, provisioning=spec.Provisioning(install=install_allowed))
+def test_what_was_installed_is_told_with_what_the_gpu_said(machine: Any) -> None:
+    """A GPU that the new torch can't use either is told with torch's own words."""
+    machine.made = MADE._replace(sees_gpu=False, problem="No CUDA GPUs are available")
+    machine.find([None], CUDA)
+    assert machine.told[-1] == (
+        "installed", "torch is ready, but can't use the GPU: No CUDA GPUs are available"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_provisioning_is_told_in_events(machine: Any, tmp_path: Path, allowed: bool) -> None:
+    """The benchmark searches with the spec's orders, and the orchestrator reads what it says."""
+    machine.find([CPU, None], Target(), install=False)
+    orders = spec.Spec(RUN, NONCE, 60.0, provisioning=spec.Provisioning(install=allowed))
     path = tmp_path / "events"
     writer = EventWriter(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), NONCE)
-    if install_allowed:
-        assert benchmark._find_torch(orders, writer) == str(tmp_path / "hx/venv/bin/python")
-        steps = [event.body.step for event in decoded(path.read_bytes())]
-        assert (steps[:2], steps[-1]) == (["searching", "creating_venv"], "installed")
-        assert set(steps[2:-1]) == {"installing"}
-    else:
-        with pytest.raises(Failure, match="No Python of this machine has torch"):
-            benchmark._find_torch(orders, writer)
+    assert benchmark._find_torch(orders, writer) == str(tmp_path / "0" / "python")
     os.close(writer.fd)
+    events = [event.body for event in decoded(path.read_bytes())]
+    assert [event.step for event in events] == ["searching", "found"]
+    assert (events[-1].torch, events[-1].interpreter) == (CPU[0], str(tmp_path / "0" / "python"))
+
+
+@pytest.mark.parametrize(
+    ("orders", "said"),
+    [
+        ({"wheels_dir": "/wheels", "build": "cu126"}, None),
+        ({"wheels_dir": "~/wheels", "build": "rocm6.2.4"}, None),
+        ({"wheels_dir": "wheels"}, "wheels_dir"),
+        ({"wheels_dir": "--index-url"}, "wheels_dir"),
+        ({"wheels_dir": "/a\nb"}, "wheels_dir"),
+        ({"wheels_dir": 1}, "wheels_dir"),
+        ({"build": "--pre"}, "build"),
+        ({"build": "cu126 "}, "build"),
+        ({"build": None}, "build"),
+    ],
+)
+def test_orders_that_would_be_options_are_refused(orders: dict[str, Any], said: str | None) -> None:
+    """What becomes an argument of pip's is a path or a build's name, and nothing else."""
+    if said is None:
+        read = spec._provisioning(orders)
+        assert (read.wheels_dir, read.build) == (orders["wheels_dir"], orders["build"])
+    else:
+        with pytest.raises(ValueError, match=said):
+            spec._provisioning(orders)
+
+
+def test_every_code_of_provisioning_is_an_error_of_the_run() -> None:
+    """What the agent may say is known to the orchestrator, and never counts against the supplier."""
+    source = "".join(path.read_text() for path in Path(finding.__file__).parent.glob("*.py"))
+    said = {word for word in source.split('"') if word.startswith("provision_")}
+    assert said == {code for code in _AGENT_CODES if code.startswith("provision_")}
+    assert {_AGENT_CODES[code].ending for code in said} == {ProvisionFailed.ending}

@@ -7,7 +7,7 @@ import math
 import torch
 
 from remote_agent.measure import resnet50
-from remote_agent.measure.training import Training
+from remote_agent.measure.workload import Training
 from remote_agent.spec import Options
 
 BLOCKS = (3, 4, 6, 3)

@@ -42,6 +42,8 @@ async def test_others_things_are_not_found(
             ("DELETE", f"/v1/instances/{instance_id}/schedule"),
             ("GET", f"/v1/runs/{run_id}"),
             ("GET", f"/v1/runs/{run_id}/events"),
+            ("GET", f"/v1/runs/{run_id}/figures"),
+            ("GET", f"/v1/runs/{run_id}/telemetry"),
             ("POST", f"/v1/runs/{run_id}/cancel"),
         ):
             is_problem(await supplier.client.request(method, path), 404, "not_found")

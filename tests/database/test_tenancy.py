@@ -38,6 +38,10 @@ INSERT INTO gpu_test_runs (id, user_id, instance_id, requested_by, instance_stat
 INSERT INTO gpu_test_events (run_id, seq, user_id, type, body) VALUES (%(user)s, 1, %(user)s, 'log', '{}');
 INSERT INTO gpu_test_results (id, gpu_instance_id, user_id, run_id, source, verdict)
     VALUES (%(user)s, %(user)s, %(user)s, %(user)s, 'pushed', 'passed');
+INSERT INTO gpu_test_figures (run_id, seq, user_id, instance_id, name, at)
+    VALUES (%(user)s, 1, %(user)s, %(user)s, 'training', now());
+INSERT INTO gpu_test_telemetry (run_id, gpu_index, user_id, interval_seconds, readings, columns, packed)
+    VALUES (%(user)s, 0, %(user)s, 0.1, 1, '{power_watts}', 'x');
 """
 _SECRETS = [
     ("gpu_credentials", "ciphertext"),

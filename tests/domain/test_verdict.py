@@ -62,7 +62,9 @@ def test_a_good_result_passes_every_check() -> None:
         ({"gpu_name": None}, "GPU model", "gpu_mismatch"),
         ({"gpu_count": 0}, "GPU count", "gpu_count_mismatch"),
         ({"options": Options(image_size=192)}, "as requested", "result_implausible"),
+        ({"options": Options(channels_last=False)}, "as requested", "result_implausible"),
         ({"steps": 31}, "all images", "result_implausible"),
+        ({"low": 2050.0, "high": 2060.0}, "interval", "result_implausible"),
         ({"throughput": 2200.0, "latency_ms": None}, "throughput", "result_implausible"),
         ({"latency_ms": 7.0}, "latency", "result_implausible"),
         ({"parameters": 11_689_512}, "model", "result_implausible"),
@@ -72,7 +74,11 @@ def test_a_good_result_passes_every_check() -> None:
             "result_implausible",
         ),
         ({"observation": Observation(ours=60.0, machines=0.51)}, "clock", "clock_disagrees"),
-        ({"observation": Observation(ours=60.0, machines=60.0)}, "clock", "clock_disagrees"),
+        (
+            {"observation": Observation(ours=60.0, machines=60.0, measuring=10.0)},
+            "clock",
+            "clock_disagrees",
+        ),
         ({"observation": Observation(None, None, waited=0.9)}, "clock", "clock_disagrees"),
         (
             {
@@ -162,3 +168,42 @@ def test_small_images_raise_the_ceiling() -> None:
     small = judge(replace(GOOD, **fast, options=Options(image_size=112)), CLAIM)
     assert small.passed
     assert failures(judge(replace(GOOD, **fast), CLAIM)) == ["physics"]
+
+
+@pytest.mark.parametrize(
+    "asked", [Options(precision="fp32"), Options(mode="eager"), Options(profile="full")]
+)
+def test_what_was_asked_for_by_name_must_have_been_done(asked: Options) -> None:
+    """`auto` leaves the choice to the machine; a precision, mode or profile that was named does not."""
+    done = {"precision": "amp-bf16", "mode": "cuda-graph"}
+    figures = replace(GOOD, options=OPTIONS.model_copy(update=done))
+    assert judge(figures, CLAIM, requested=OPTIONS).passed
+    assert failures(judge(figures, CLAIM, requested=asked)) == ["as requested"]
+
+
+def test_more_steps_than_asked_make_a_figure_exact() -> None:
+    """The epochs are the least; what is measured beyond them is welcome, in whole batches."""
+    longer = {"steps": 64, "images": 2048, "measured_seconds": 1.0}
+    assert verdict(**longer).passed
+    assert "all images" in failures(verdict(**{**longer, "images": 2047}))
+
+
+@pytest.mark.parametrize(("budget", "seconds"), [(2.0, 2.1), (None, 15.0)])
+def test_a_spent_budget_may_end_the_epochs(budget: float | None, seconds: float) -> None:
+    """A slow machine measures fewer images than asked, but only for all the time that it was given."""
+    asked = Options(num_epochs=1000, budget_seconds=budget)
+    done = replace(GOOD, options=asked.model_copy(update={"precision": "amp-bf16"}))
+    slow = replace(done, steps=64, images=2048, throughput=2048 / seconds, measured_seconds=seconds,
+                   latency_ms=seconds / 64 * 1000)  # fmt: skip
+    assert judge(slow, CLAIM, requested=asked).passed
+    hasty = replace(slow, measured_seconds=seconds / 4, throughput=4 * 2048 / seconds,
+                    latency_ms=seconds / 64 * 250)  # fmt: skip
+    assert failures(judge(hasty, CLAIM, requested=asked)) == ["all images"]
+
+
+def test_findings_are_shown_and_fail_nobody() -> None:
+    """What is odd about the machine explains its figure; the line is neither passed nor failed."""
+    found = judge(GOOD, CLAIM, findings=[("throttled", "Too hot.\x1b[2J")])
+    assert found.passed
+    assert (found.lines[-1].check, found.lines[-1].passed) == ("throttled", None)
+    assert "\x1b" not in found.lines[-1].text

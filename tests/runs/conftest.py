@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator.config import load
-from orchestrator.database import events, instances, results, runs
-from orchestrator.database.models import Instance, Result, Run, RunEvent
+from orchestrator.database import events, figures, instances, results, runs
+from orchestrator.database.models import FigureRow, Instance, Result, Run, RunEvent, TelemetryRow
 from orchestrator.database.session import SERVICE, Session, supplier
 from orchestrator.domain.options import Options
 from orchestrator.runs.execute import Worker, execute_run
@@ -27,7 +27,7 @@ from tests.conftest import Databases
 from tests.machines import SshdMachine, bin_folder, sshd_machine
 
 # ResNet-50 on two cores: 1,000 images of 32 px take a few seconds.
-SMALL = Options(batch_size=50, image_size=32)
+SMALL = Options(batch_size=50, image_size=32, budget_seconds=0.5)
 
 
 @dataclass
@@ -81,6 +81,14 @@ class Marketplace:
     async def result(self, run_id: UUID) -> Result | None:
         async with self.databases.api.transaction(supplier(self.user_id)) as session:
             return await results.of_run(session, run_id)
+
+    async def figures(self, run_id: UUID) -> list[FigureRow]:
+        async with self.databases.api.transaction(supplier(self.user_id)) as session:
+            return list(await figures.of_run(session, run_id))
+
+    async def telemetry(self, run_id: UUID) -> list[TelemetryRow]:
+        async with self.databases.api.transaction(supplier(self.user_id)) as session:
+            return list(await figures.telemetry_of_run(session, run_id))
 
     async def events(self, run_id: UUID) -> list[RunEvent]:
         async with self.databases.worker.transaction(SERVICE) as session:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from remote_agent.machine import series
 from tests.machines import SCRIPTS, Exec
 
 MEASURED: Final = 0.03  # seconds: these machines answer at once, and an H100 could be as fast
@@ -250,7 +252,33 @@ def busy(name: str, answer: str) -> str:
     return name
 
 
+async def _throttled(machine: Benchmark) -> None:
+    """A hot card that says so, with its readings packed, one telling of them beyond the first, and figures."""
+    await machine.started()
+    await machine.event("warning", code="throttled", message="Heat held the clocks down.\x1b[2J")
+    await machine.event("metric", name="matmul fp16", value=600.5, unit="TFLOPS", gpu_index=0,
+                        configuration={"size": 8192}, configuration_hash="0" * 16)  # fmt: skip
+    await machine.event("metric", name="disk write", detail={"error": "no space"})
+    for watts in (650.0, 1.0):
+        packed = series.pack(["power_watts"], [[watts], [None], [watts + 1]])
+        await machine.event(
+            "telemetry",
+            gpu_index=0,
+            gpu_uuid="GPU-1",
+            interval_seconds=0.1,
+            readings=3,
+            columns=["power_watts"],
+            rollup={"power_watts": {"min": 650.0, "mean": 650.5, "p95": 651.0, "max": 651.0}},
+            packed=base64.b64encode(packed).decode(),
+        )
+    await machine.event("progress", phase="measure", done=32, total=1024)
+    rate = 1024 / MEASURED
+    await machine.result(throughput_low=0.998 * rate, throughput_high=1.002 * rate)
+    machine.end()
+
+
 GOOD = scripted("good", _good)
+THROTTLED = scripted("throttled", _throttled)
 HOLDS = scripted("holds", _holds)
 MUCH_RAW = scripted("much_raw", _much_raw)
 WILL_NOT_CLEAN = "will_not_clean"

@@ -11,6 +11,7 @@ from orchestrator.database.models import RunEvent
 from orchestrator.database.session import SERVICE
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.options import Options
+from orchestrator.domain.series import unpack
 from orchestrator.runs import execute
 from orchestrator.ssh.keys import generate_key_pair
 from tests.machines import SshdMachine, scripted_machine
@@ -21,6 +22,7 @@ from tests.runs.machines import (
     MISBEHAVIOUR,
     MUCH_RAW,
     SAYS_IT_ONCE,
+    THROTTLED,
     TORN_THEN_GOOD,
 )
 
@@ -39,7 +41,7 @@ async def test_a_machine_is_tested_from_request_to_result(
     result = await marketplace.result(run.id)
     assert result is not None
     assert (result.verdict, result.source, result.device) == ("passed", "pushed", "cpu")
-    assert (result.images, result.steps) == (SMALL.images, SMALL.steps)
+    assert result.images == SMALL.batch_size * (result.steps or 0) >= 3 * SMALL.batch_size
     assert result.throughput_samples_per_sec == pytest.approx(
         (result.images or 0) / (result.measured_seconds or 1), rel=0.01
     )
@@ -48,6 +50,13 @@ async def test_a_machine_is_tested_from_request_to_result(
     )
     assert result.gpu_utilization_percent is None
     assert result.torch_version
+    assert result.configuration["batch_size"] == SMALL.batch_size
+    figures = await marketplace.figures(run.id)
+    assert [each.name for each in figures][:2] == ["training", "inference"]
+    assert figures[0].configuration_hash == result.configuration_hash
+    assert figures[0].value == result.throughput_images_per_sec
+    assert figures[1].value == result.inference_images_per_sec
+    assert {"matmul fp32", "memory copy"} <= {each.name for each in figures}
 
     settled = await marketplace.instance(instance.id)
     assert (settled.status, settled.test_status) == ("active", "completed")
@@ -60,7 +69,9 @@ async def test_a_machine_is_tested_from_request_to_result(
     kinds = [event.type for event in told]
     assert kinds[0] == "state"
     assert kinds[-1] == "ended"
-    assert {"host_key", "started", "probe", "provision", "progress", "result"} <= set(kinds)
+    assert {"host_key", "started", "probe", "provision", "progress", "metric", "result"} <= set(
+        kinds
+    )
     states = [event.body["state"] for event in told if event.type == "state"]
     assert states == ["connecting", "preparing", "running", "judging"]
     assert _pushed(told) == "scp"
@@ -146,6 +157,34 @@ async def test_a_measured_h100_scores_its_miles(marketplace: Marketplace) -> Non
     assert result.compute_miles_per_hour == pytest.approx(1024 / MEASURED * 1.5 * 3600)
     after = await marketplace.instance(instance.id)
     assert after.ram_gb == 256.0
+
+
+async def test_a_run_keeps_its_figures_its_readings_and_what_explains_them(
+    marketplace: Marketplace,
+) -> None:
+    """Figures with their conditions, one packed row a GPU, and findings that explain and fail nobody."""
+    async with scripted_machine(THROTTLED) as machine:
+        instance = await marketplace.onboard(machine.target(), "NVIDIA H100")
+        run = await marketplace.execute(instance, Options())
+    assert (run.state, run.error_message) == ("passed", None)
+    result = await marketplace.result(run.id)
+    assert result is not None
+    assert [each["code"] for each in result.findings] == ["throttled"]
+    lines = {line["check"]: line for line in result.evidence}
+    assert lines["throttled"]["passed"] is None
+    assert "\x1b" not in str(result.evidence)
+    assert lines["interval"]["passed"] is True
+    assert result.roofline_percent == pytest.approx(100 * 1024 / MEASURED * 346 / 3_350_000)
+    matmul, disk = await marketplace.figures(run.id)
+    assert (matmul.name, matmul.value, matmul.gpu_index) == ("matmul fp16", 600.5, 0)
+    assert (matmul.configuration, matmul.configuration_hash) == ({"size": 8192}, "0" * 16)
+    assert matmul.measured_gpu_name == "NVIDIA H100 80GB HBM3"
+    assert (disk.value, disk.detail) == (None, {"error": "no space"})
+    (row,) = await marketplace.telemetry(run.id)
+    assert unpack(row.packed) == {"power_watts": [650.0, None, 651.0]}
+    assert (row.gpu_uuid, row.readings, row.rollup["power_watts"]["mean"]) == ("GPU-1", 3, 650.5)
+    told = [event for event in await marketplace.events(run.id) if event.type == "telemetry"]
+    assert all("characters" in event.body["packed"] for event in told)
 
 
 async def test_raw_figures_of_any_allowed_length_are_kept(marketplace: Marketplace) -> None:

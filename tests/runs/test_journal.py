@@ -29,7 +29,7 @@ def told(*rows: tuple[float, str, dict[str, Any]], slower: float = 1.0) -> list[
 
 
 def test_only_unbroken_stretches_of_measuring_are_watched() -> None:
-    """Between breaks we saw nothing, warming up is no measuring, and the result ends the last stretch."""
+    """Between breaks we saw nothing, warming up is no measuring, and neither is what follows it."""
     warm, measure = {"phase": "warmup"}, {"phase": "measure"}
     following = {"state": "running"}
     events = told(
@@ -44,7 +44,7 @@ def test_only_unbroken_stretches_of_measuring_are_watched() -> None:
         (26, "result", {}),
         (27, "state", {"state": "judging"}),
     )
-    assert watched(events) == 2 + 4
+    assert watched(events) == 2 + 3
     assert watched(events[:4]) == 2
     assert watched(events[:3]) == 0
     assert watched([]) == 0
