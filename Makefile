@@ -1,6 +1,7 @@
 # demo   the whole product on this machine; ARGS=--once ends after the result
 # test   the whole test suite              check   format, lint, types, layers
 # bench  the benchmarks of bench/ (ARGS)
+# bench-agent  how the agent measures, against timm and SuperBench (ARGS="--only same --json FILE")
 # chaos  faults on purpose (ARGS="--kills 30 --seed 7"); without counts, the full form
 #
 # The first call makes .venv; a stamp there says which extras it has, so that later calls cost nothing.
@@ -9,10 +10,11 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH_VENV := .venv-bench
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --editable
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check bench chaos
+.PHONY: demo test check bench bench-agent chaos
 
 demo: $(VENV)/.has-embedded
 	@$(BIN)/harborx demo --state .demo $(ARGS)
@@ -29,6 +31,9 @@ check: $(VENV)/.has-dev
 bench: $(VENV)/.has-test
 	$(BIN)/python -m bench $(ARGS)
 
+bench-agent: $(BENCH_VENV)/.has-bench
+	@$(BENCH_VENV)/bin/python -m bench.agent $(ARGS)
+
 chaos: $(VENV)/.has-test
 	@$(BIN)/python -m bench.chaos $(ARGS)
 
@@ -41,3 +46,11 @@ $(VENV)/.has-%: pyproject.toml | $(BIN)/python
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=...")'
 	@$(PYTHON) -m venv $(VENV)
+
+# A venv of its own: torchvision decides which torch it gets, and for the agent's torch there may be none.
+$(BENCH_VENV)/.has-bench: pyproject.toml
+	@echo "Installing into $(BENCH_VENV); the first time takes minutes."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=...")'
+	@$(PYTHON) -m venv $(BENCH_VENV)
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BENCH_VENV)/bin/python -m pip install --quiet --editable '.[bench]'
+	@touch $@

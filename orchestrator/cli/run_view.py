@@ -30,6 +30,13 @@ _STEPS: Final = {
     "installed": "torch installed",
 }
 _PHASES: Final = {"warmup": "warming up", "measure": "measuring"}
+_BESIDE: Final = "measuring what else the profile has"
+_SLOWED: Final = {
+    "hw_slowdown": "slowed by its hardware",
+    "sw_thermal": "slowed by heat",
+    "hw_thermal": "slowed by heat",
+    "power_brake": "slowed by its power supply",
+}
 _OBSTACLES: Final = {
     "gpu_busy": "GPU busy",
     "machine_busy": "machine busy with another test",
@@ -45,6 +52,7 @@ class Reading:
     power_watts: float | None = None
     temperature_celsius: float | None = None
     utilization_percent: float | None = None
+    slowed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,9 @@ class RunView:
             parts.append(f"{self.images_per_sec:,.1f} images/s")
         for index, reading in sorted(self.readings.items()):
             known = _known(
-                (reading.power_watts, "{:.0f} W"), (reading.temperature_celsius, "{:.0f} °C")
+                (reading.power_watts, "{:.0f} W"),
+                (reading.temperature_celsius, "{:.0f} °C"),
+                (reading.slowed, "({})"),
             )
             if known:
                 label = f"GPU {index} " if len(self.readings) > 1 else ""
@@ -135,9 +145,17 @@ def _progress(view: RunView, body: Body) -> RunView:
 
 def _sample(view: RunView, body: Body) -> RunView:
     reading = Reading(
-        body.get("power_watts"), body.get("temperature_celsius"), body.get("utilization_percent")
+        body.get("power_watts"),
+        body.get("temperature_celsius"),
+        body.get("utilization_percent"),
+        next((_SLOWED[word] for word in body.get("clock_reasons", ()) if word in _SLOWED), None),
     )
     return replace(view, readings={**view.readings, body.get("gpu_index", 0): reading})
+
+
+def _metric(view: RunView, _: Body) -> RunView:
+    """The first figure ends the requested training; how many more there will be nobody knows."""
+    return replace(view, phase=_BESIDE, done=None, total=None, images_per_sec=None)
 
 
 def _result(view: RunView, _: Body) -> RunView:
@@ -161,6 +179,7 @@ _ADVANCE: Final[dict[str, Callable[[RunView, Body], RunView]]] = {
     "provision": _provision,
     "progress": _progress,
     "sample": _sample,
+    "metric": _metric,
     "result": _result,
     "postponed": _postponed,
     "ended": _ended,
@@ -198,9 +217,16 @@ def _tell_provision(body: Body) -> str:
 
 
 def _tell_metric(body: Body) -> str:
-    value = body.get("value")
-    shown = "not told" if value is None else f"{value:,.4g}"
-    return f"{_text(body, 'name')}: {shown} {_text(body, 'unit')}"
+    value, low, high = body.get("value"), body.get("low"), body.get("high")
+    gpu = body.get("gpu_index")
+    name = _text(body, "name") + ("" if gpu is None else f" (GPU {gpu})")
+    if value is None:
+        trouble = printable(str((body.get("detail") or {}).get("error", "")))
+        return f"{name}: not measured{': ' + trouble if trouble else ''}"
+    exact = ""
+    if value and low is not None and high is not None:
+        exact = f" +-{50 * (high - low) / abs(value):.2f} %"
+    return f"{name}: {value:,.{2 if abs(value) < 1000 else 0}f} {_text(body, 'unit')}{exact}"
 
 
 def _tell_retry(body: Body) -> str:

@@ -101,7 +101,8 @@ def draw(view: RunView) -> Any:
 
     phase = Text(view.phase, style="bold")
     if view.total is None:
-        return Spinner("line", phase)
+        spinner = Spinner("line", phase)
+        return Group(spinner, Text(f"  {view.gauges}")) if view.gauges else spinner
     bar = Table.grid(padding=(0, 2, 0, 0))
     done = view.done or 0
     bar.add_row(

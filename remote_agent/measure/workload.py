@@ -20,6 +20,7 @@ _EAGER_STEPS = (
 _LEAST_WARMUP = {"cuda": 10, "cpu": 2}
 _WARMUP_SECONDS = 10.0
 _WINDOW_SECONDS = 0.25
+_NO_MEMORY = ("out of memory", "can't allocate memory", "failed to allocate")
 _LEARNING_RATE = 0.01
 _MOMENTUM = 0.9
 
@@ -225,14 +226,18 @@ class Inference(Workload):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch or Python says that something does not fit, in any of their many ways."""
-    text = str(error).lower()
-    return (
-        isinstance(error, MemoryError)
-        or "out of memory" in text
-        or "can't allocate memory" in text
-        or "failed to allocate" in text
-    )
+    """
+    Whether torch or Python says that something does not fit, in any of their many ways.
+
+    Within a capture the first error is followed by that of the capture, so what went before counts too.
+    """
+    seen: Optional[BaseException] = error
+    while seen is not None:
+        text = str(seen).lower()
+        if isinstance(seen, MemoryError) or any(words in text for words in _NO_MEMORY):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def _mode(wanted: str, device: str) -> str:

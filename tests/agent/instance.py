@@ -80,10 +80,10 @@ def is_alive(pid: int) -> bool:
 def naming(words: object) -> set[int]:
     """The live processes with `words` in their command line, which a fork keeps."""
     found = set()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            if str(words).encode() in path.read_bytes():
-                found.add(int(path.parent.name))
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):  # it has gone meanwhile
+            if str(words).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.add(int(pid))
     return found
 
 

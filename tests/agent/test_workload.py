@@ -187,6 +187,18 @@ def test_a_graph_that_can_not_be_captured_is_eager_and_said_so(
     assert caught.value.code == "option_unsupported"
 
 
+def test_a_capture_that_does_not_fit_is_out_of_memory_and_no_missing_mode() -> None:
+    """The capture's own error hides that of the memory: it is found behind it."""
+    try:
+        try:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+    except RuntimeError as error:
+        assert workload.is_out_of_memory(error)
+    assert not workload.is_out_of_memory(RuntimeError("operation not permitted"))
+
+
 def test_every_condition_is_in_the_hash() -> None:
     """Any other batch, size, precision, layout, workload or torch is another hash; the same is the same."""
     base = Training(TINY, "cpu").configuration

@@ -127,8 +127,24 @@ def test_progress_is_told_at_each_tenth() -> None:
             "machine: 8 x NVIDIA H100, driver 550.1, 1000.0 GiB memory",
         ),
         ("provision", {"step": "installing", "message": "torch"}, "installing torch: torch"),
-        ("metric", {"name": "h2d", "value": 12.5, "unit": "GB/s"}, "h2d: 12.5 GB/s"),
-        ("metric", {"name": "h2d", "value": None, "unit": "GB/s"}, "h2d: not told GB/s"),
+        ("metric", {"name": "h2d", "value": 12.5, "unit": "GB/s"}, "h2d: 12.50 GB/s"),
+        (
+            "metric",
+            {
+                "name": "best training",
+                "value": 4321.5,
+                "unit": "images/s",
+                "low": 4317.0,
+                "high": 4326.0,
+                "gpu_index": 3,
+            },
+            "best training (GPU 3): 4,322 images/s +-0.10 %",
+        ),
+        (
+            "metric",
+            {"name": "h2d", "value": None, "unit": "GB/s", "detail": {"error": "out of memory"}},
+            "h2d: not measured: out of memory",
+        ),
         ("warning", {"code": "hot", "message": "It is hot."}, "warning: It is hot. (hot)"),
         (
             "retry",
@@ -174,3 +190,19 @@ def test_texts_of_machines_are_made_safe(kind: str) -> None:
     told = sentence(kind, body)
     assert told is not None
     assert not {"\x1b", "\x07", "\r", "\n", "\u202e"} & set(told)
+
+
+def test_the_first_figure_ends_the_bar_and_a_slowed_card_is_seen_at_once() -> None:
+    """After the requested training there is no length to show; a card that heat slows says so beside its power."""
+    view = advance(RunView(), "progress", {"phase": "measure", "done": 5, "total": 10})
+    view = advance(
+        view, "sample", {"gpu_index": 0, "power_watts": 300.0, "clock_reasons": ["sw_power_cap"]}
+    )
+    assert view.gauges == "300 W"
+    view = advance(
+        view, "sample", {"gpu_index": 0, "power_watts": 300.0, "clock_reasons": ["sw_thermal"]}
+    )
+    assert view.gauges == "300 W (slowed by heat)"
+    view = advance(view, "metric", {"name": "training", "value": 1.0})
+    assert (view.done, view.total) == (None, None)
+    assert "profile" in view.phase
