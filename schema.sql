@@ -440,7 +440,7 @@ CREATE INDEX gpu_test_figures_ranking ON gpu_test_figures (user_id, configuratio
 -- What a GPU did while it was measured: one packed row a run and GPU (docs/agent-contract.md), and what it comes to.
 CREATE TABLE gpu_test_telemetry (
     run_id            uuid NOT NULL,
-    gpu_index         integer NOT NULL,
+    gpu_index         integer NOT NULL CHECK (gpu_index BETWEEN 0 AND 63),
     user_id           uuid NOT NULL,
     gpu_uuid          text,
     interval_seconds  amount NOT NULL,

@@ -8,12 +8,11 @@ from typing import Any, Optional
 
 from remote_agent import VERSION, own_code, spec
 from remote_agent.events import EventWriter
-from remote_agent.failure import Failure
+from remote_agent.failure import Failure, is_out_of_memory
 from remote_agent.machine import probe
 from remote_agent.run_folder import RunFolder, boot_id, home
 from remote_agent.supervisor import DISK_FULL_STATUS, FULL_DISK
 
-_NO_MEMORY = ("out of memory", "can't allocate memory", "failed to allocate")
 _INSTALL_SHARE = 0.8  # of the deadline; what is left must do for the measurement
 
 
@@ -102,8 +101,7 @@ def _measure(orders: spec.Spec, events: EventWriter) -> None:
 def _failure_from(error: Exception) -> Failure:
     """What an unexpected exception is to the reader, with the end of its traceback."""
     detail = traceback.format_exc()[-4000:]
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or any(word in text for word in _NO_MEMORY):
+    if is_out_of_memory(error):
         return Failure("out_of_memory", "The batch does not fit into the memory.", detail)
     name = f"{type(error).__name__}: {error}"
     return Failure("benchmark_error", f"The benchmark failed: {name[:500]}", detail)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from orchestrator.api.auth import Reader
-from orchestrator.api.shapes import FigureShape, Limit, TelemetryShape
+from orchestrator.api.shapes import FigureShape, Limit, SeriesShape, TelemetryShape
 from orchestrator.api.surface import Given
 from orchestrator.database import figures, runs
 
@@ -29,6 +30,20 @@ async def telemetry_of_run(run_id: UUID, caller: Reader, given: Given) -> list[T
     async with given.database.transaction(caller.principal) as session:
         await runs.get(session, run_id)
         return [TelemetryShape.of(row) for row in await figures.telemetry_of_run(session, run_id)]
+
+
+@router.get("/runs/{run_id}/telemetry/{gpu_index}", operation_id="getTelemetryOfGpu")
+async def telemetry_of_gpu(
+    run_id: UUID,
+    gpu_index: Annotated[int, Path(ge=0, lt=64)],
+    caller: Reader,
+    given: Given,
+) -> SeriesShape:
+    """One GPU's readings as series, for a chart."""
+    async with given.database.transaction(caller.principal) as session:
+        await runs.get(session, run_id)
+        row = await figures.telemetry_of_gpu(session, run_id, gpu_index)
+    return await asyncio.to_thread(SeriesShape.of, row)
 
 
 @router.get("/figures", operation_id="rankFigures")

@@ -275,23 +275,35 @@ class FigureShape(BaseModel):
 
 
 class TelemetryShape(BaseModel):
-    """One GPU's readings: what they come to, and the series, a list for each column (null: not told)."""
+    """One GPU's readings: every `interval_seconds` one, and what they come to."""
 
     gpu_index: int
     gpu_uuid: str | None
     interval_seconds: float
     readings: int
+    columns: list[str]
     rollup: dict[str, dict[str, float]]
-    series: dict[str, list[float | None]]
+
+    model_config = ConfigDict(from_attributes=True)
 
     @classmethod
     def of(cls, row: TelemetryRow) -> TelemetryShape:
+        return cls.model_validate(row)
+
+
+class SeriesShape(BaseModel):
+    """One GPU's readings in full: a list for each column, with null for what was not told."""
+
+    gpu_index: int
+    interval_seconds: float
+    series: dict[str, list[float | None]]
+
+    @classmethod
+    def of(cls, row: TelemetryRow) -> SeriesShape:
+        """Takes up to a quarter of a second."""
         return cls(
             gpu_index=row.gpu_index,
-            gpu_uuid=row.gpu_uuid,
             interval_seconds=row.interval_seconds,
-            readings=row.readings,
-            rollup=row.rollup,
             series=_series(row.packed),
         )
 

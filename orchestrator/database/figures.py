@@ -13,6 +13,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from orchestrator.database.models import FigureRow, Run, TelemetryRow
+from orchestrator.domain.errors import NotFound
 
 _KEEP = text(
     """
@@ -71,6 +72,14 @@ async def ranking(
         .limit(limit)
     )
     return (await session.exec(statement)).all()
+
+
+async def telemetry_of_gpu(session: AsyncSession, run_id: UUID, gpu_index: int) -> TelemetryRow:
+    """What one GPU did. Raises `NotFound` where there is no such row."""
+    row = await session.get(TelemetryRow, (run_id, gpu_index))
+    if row is None:
+        raise NotFound(f"Run {run_id} has no readings of GPU {gpu_index}.")
+    return row
 
 
 async def telemetry_of_run(session: AsyncSession, run_id: UUID) -> Sequence[TelemetryRow]:

@@ -8,14 +8,16 @@ contract). Nothing a machine can send makes it raise or grow.
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from orchestrator.domain.sanitise import printable, require_storable
 
+MOST_CONDITIONS: Final = 8 * 1024  # bytes of a figure's conditions as JSON
 MAX_LINE: Final = 64 * 1024  # bytes, newline excluded
 EXCERPT: Final = 2048  # characters of a refused or log line that are kept
 
@@ -134,6 +136,23 @@ class Sample(_Body):
 Condition = Annotated[str, Field(max_length=200)] | bool | int | Finite | None
 
 
+def _small(conditions: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(conditions, ensure_ascii=False).encode()) > MOST_CONDITIONS:
+        raise ValueError("over 8 KiB")
+    return conditions
+
+
+def _base64(text: str) -> str:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise ValueError("not base64") from error
+    return text
+
+
+Conditions = Annotated[dict[Word, Condition], Field(max_length=40), AfterValidator(_small)]
+
+
 class Metric(_Body):
     """
     A figure beside the result. `low` and `high` bound it with 95 % confidence; only figures of one
@@ -147,9 +166,9 @@ class Metric(_Body):
     low: Finite | None = None
     high: Finite | None = None
     gpu_index: GpuIndex | None = None
-    configuration: Annotated[dict[Word, Condition], Field(max_length=40)] = {}
+    configuration: Conditions = {}
     configuration_hash: Hash | None = None
-    detail: Annotated[dict[Word, Condition], Field(max_length=40)] = {}
+    detail: Conditions = {}
 
 
 class Rollup(_Body):
@@ -163,13 +182,13 @@ class Telemetry(_Body):
     """One GPU's readings of the whole measurement, packed (docs/agent-contract.md), and what they come to."""
 
     type: Literal["telemetry"]
-    gpu_index: GpuIndex
+    gpu_index: Annotated[int, Field(ge=0, lt=64)]  # as many as a probe lists
     gpu_uuid: Word | None = None
     interval_seconds: Annotated[Finite, Field(gt=0, le=3600)]
     readings: Count
     columns: Annotated[list[Word], Field(max_length=40)]
     rollup: Annotated[dict[Word, Rollup], Field(max_length=40)] = {}
-    packed: Annotated[str, Field(max_length=60_000, pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
+    packed: Annotated[str, Field(max_length=60_000), AfterValidator(_base64)]
 
 
 class Warned(_Body):
@@ -219,7 +238,7 @@ class Measurement(_Body):
     throughput_high: PerSecond | None = None
     variation_percent: Annotated[Finite, Field(ge=0, le=10**6)] | None = None
     inference_images_per_sec: PerSecond | None = None
-    configuration: Annotated[dict[Word, Condition], Field(max_length=40)] = {}
+    configuration: Conditions = {}
     configuration_hash: Hash | None = None
     model_source: Literal["torchvision", "builtin"]
     parameters: Count

@@ -12,8 +12,9 @@ import zlib
 from typing import Any, Final
 
 MOST_BYTES: Final = 16 * 2**20  # unpacked; a line of 64 KiB could claim a thousand times its size
-MOST_ROWS: Final = 100_000
+MOST_ROWS: Final = 20_000
 MOST_COLUMNS: Final = 40
+MOST_VALUES: Final = 400_000
 
 Column = list[float | None]
 
@@ -55,6 +56,8 @@ def _header(line: bytes) -> tuple[int, list[tuple[str, int]]]:
     whole = all(type(number) is int for number in (rows, *scales))
     if not whole or not 0 <= rows <= MOST_ROWS or len(columns) > MOST_COLUMNS:
         raise ValueError("the header's numbers are out of bounds")
+    if rows * len(columns) > MOST_VALUES:
+        raise ValueError("more values than a measurement has")
     if any(not 1 <= scale <= 10**9 for scale in scales):
         raise ValueError("a scale is out of bounds")
     return rows, columns

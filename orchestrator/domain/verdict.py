@@ -35,6 +35,7 @@ _MOST_OF_IT: Final = 0.5
 _CLOCK_SLACK: Final = 3.0  # seconds, for the network and our own load
 LEAST_BUDGET: Final = 15.0  # seconds: no profile gives the requested training less
 _MOST_OF_THE_BUDGET: Final = 0.8  # a window of steps, or waiting for the clock, may be left over
+_LAST_DIGITS: Final = 1e-6
 _SIZES: Final = ("batch_size", "num_epochs", "image_size")
 
 
@@ -221,7 +222,8 @@ def _as_requested(figures: Figures, requested: Options | None) -> Iterator[Line]
 def _all_images(figures: Figures, asked: Options) -> Line:
     """The epochs that were asked for, unless the budget ended them; more are taken to be exact."""
     steps, images, seconds = figures.steps or 0, figures.images or 0, figures.measured_seconds or 0
-    budget = LEAST_BUDGET if asked.budget_seconds is None else asked.budget_seconds
+    # The profile may give less than was allowed, and never less than this.
+    budget = min(asked.budget_seconds or LEAST_BUDGET, LEAST_BUDGET)
     spent = seconds >= budget * _MOST_OF_THE_BUDGET
     text = f"{images:,} images in {steps:,} steps, {asked.images:,} asked"
     if steps < asked.steps and spent:
@@ -240,7 +242,7 @@ def _arithmetic(figures: Figures) -> Iterator[Line]:
         text = f"{rate:,.2f} images/s x {seconds:,.3f} s against {images:,} images"
         yield _line("throughput", agrees, text, ResultImplausible)
     if figures.low is not None and figures.high is not None:
-        inside = figures.low <= rate <= figures.high
+        inside = figures.low * (1 - _LAST_DIGITS) <= rate <= figures.high * (1 + _LAST_DIGITS)
         half = 50 * (figures.high - figures.low) / rate
         text = f"{figures.low:,.2f} to {figures.high:,.2f} images/s with 95 % confidence (+-{half:,.2f} %)"
         yield _line("interval", inside, text, ResultImplausible)
@@ -279,13 +281,21 @@ def _clock(figures: Figures, observation: Observation | None) -> Iterator[Line]:
         possible = figures.measured_seconds <= observation.waited * _CLOCK_RATIO + _CLOCK_GRAIN
         text = f"{figures.measured_seconds:,.2f} s measured in {observation.waited:,.2f} s since launch"
         yield _line("time to measure", possible, text, ClockDisagrees)
-    agrees = observation.ours <= observation.machines * _CLOCK_RATIO + _CLOCK_SLACK
-    text = f"{observation.ours:,.2f} s by our clock, {observation.machines:,.2f} s by the machine's"
-    if figures.measured_seconds is not None:
-        # The time that the throughput was computed from must not be shorter than what we watched either.
-        agrees &= observation.measuring <= figures.measured_seconds * _CLOCK_RATIO + _CLOCK_SLACK
-        text += f"; training {observation.measuring:,.2f} s by ours, {figures.measured_seconds:,.2f} s by its own"
-    yield _line("clock", agrees, text, ClockDisagrees)
+    yield _clock_of_training(observation, figures.measured_seconds)
+
+
+def _clock_of_training(seen: Observation, measured: float | None) -> Line:
+    ours, machines = seen.ours or 0.0, seen.machines or 0.0
+    agrees = ours <= machines * _CLOCK_RATIO + _CLOCK_SLACK
+    text = f"{ours:,.2f} s by our clock, {machines:,.2f} s by the machine's"
+    if measured is None:
+        return _line("clock", agrees, text, ClockDisagrees)
+    # The time that the throughput was computed from must not be shorter than what we watched either.
+    agrees &= seen.measuring <= measured * _CLOCK_RATIO + _CLOCK_SLACK
+    text += f"; training {seen.measuring:,.2f} s by ours, {measured:,.2f} s by its own"
+    if agrees and seen.measuring + _CLOCK_SLACK < measured * _MOST_OF_IT:
+        return Line("clock", None, f"too little of the training was told while it ran: {text}")
+    return _line("clock", agrees, text, ClockDisagrees)
 
 
 def _clock_of_stretches(measured: float | None, watched: float | None) -> Line:

@@ -68,12 +68,12 @@ class Watch:
         after = machine_cards.health(self._slots) if self._slots else []
         for place, new in enumerate(after):
             number = (self._gpu(place) or {"index": place})["index"]
-            self._tell(findings.of_health(self._before[place], new, number))
+            self._tell(findings.of_health(self._before[place], new, number), place)
 
     def _look_at_readings(self, place: int, telemetry: Telemetry) -> None:
         gpu = self._gpu(place)
         if gpu is not None:
-            self._tell(findings.of_telemetry(telemetry.moments(place), gpu))
+            self._tell(findings.of_telemetry(telemetry.moments(place), gpu), place)
 
     def _gpu(self, place: int) -> Optional[Dict[str, Any]]:
         """What the probe told of the card in this slot; None where it was not there."""
@@ -84,6 +84,6 @@ class Watch:
                 return found
         return None
 
-    def _tell(self, found: Iterable[findings.Finding]) -> None:
+    def _tell(self, found: Iterable[findings.Finding], place: Optional[int] = None) -> None:
         for finding in found:
-            self._report.finding(finding.code, finding.message)
+            self._report.finding(finding.code, finding.message, place)

@@ -44,7 +44,8 @@ def gpus() -> List[Device]:
 
 def _device(index: int) -> Device:
     properties: Any = torch.cuda.get_device_properties(index)
-    uuid = getattr(properties, "uuid", None)  # torch 2.4 and newer
+    # torch 2.4 and newer have it. AMD's runtime takes numbers where NVIDIA's takes UUIDs.
+    uuid = None if torch.version.hip else getattr(properties, "uuid", None)
     total = getattr(properties, "total_memory", None)
     return Device(
         number=index,

@@ -52,21 +52,30 @@ def bootstrap(steps: List[float], resamples: int = _RESAMPLES) -> Tuple[float, f
     The 95 % interval of the mean of `steps`, by a bootstrap over blocks of neighbours.
 
     Steps follow each other on one clock and one temperature, so single steps are not independent:
-    resampling them alone would promise too much (Künsch 1989). Blocks are `len / 32` steps long.
+    resampling them alone would promise too much (Künsch 1989). There are 32 blocks, or one a step.
     """
-    size = max(1, len(steps) // _BLOCKS)
-    blocks = [math.fsum(steps[n : n + size]) / size for n in range(0, len(steps) - size + 1, size)]
-    if len(blocks) < 2:
-        return 0.0, 2 * blocks[0]
+    count = min(_BLOCKS, len(steps))
+    if count < 2:
+        return 0.0, 2 * steps[0]
+    blocks = [_block(steps, n, count) for n in range(count)]
+    middle = math.fsum(steps) / len(steps)
     # With few blocks the bootstrap's spread falls short by sqrt((n - 1) / n), and its tails are too
     # short as well: both are corrected towards Student's interval.
-    count = len(blocks)
-    middle = math.fsum(blocks) / count
     widen = math.sqrt(count / (count - 1)) * _student(count - 1) / 1.96
     draw = random.Random(_SEED)
-    means = sorted(math.fsum(draw.choices(blocks, k=count)) / count for _ in range(resamples))
-    low, high = percentile(means, 0.025), percentile(means, 0.975)
+    means = sorted(_mean(draw.choices(blocks, k=count)) for _ in range(resamples))
+    low, high = min(percentile(means, 0.025), middle), max(percentile(means, 0.975), middle)
     return max(0.0, middle + (low - middle) * widen), middle + (high - middle) * widen
+
+
+def _block(steps: List[float], number: int, count: int) -> Tuple[float, int]:
+    """The total of block `number` of `count`, and its steps; all steps are in one of them."""
+    begin, end = number * len(steps) // count, (number + 1) * len(steps) // count
+    return math.fsum(steps[begin:end]), end - begin
+
+
+def _mean(blocks: List[Tuple[float, int]]) -> float:
+    return math.fsum(total for total, _ in blocks) / sum(steps for _, steps in blocks)
 
 
 def percentile(ordered: List[float], share: float) -> float:

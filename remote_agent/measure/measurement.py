@@ -103,6 +103,7 @@ def _requested(
     expected = round(plan.training / warm.step_seconds) if warm.step_seconds > 0 else 1
     progress = report.progress("measure", options.batch_size, max(options.steps, expected))
     telemetry.begin()
+    progress.begin()
     timed = training.measure(warm, timing.Limits(options.steps, plan.training), progress)
     progress.finish()
     telemetry.tick(last=True)
@@ -131,7 +132,9 @@ def _others(
 ) -> List[_Part]:
     """Parts of their own, in the order of their use to a reader; those of several GPUs where there are."""
     used = main.training.precision.name
-    chosen = options._replace(precision=used, mode="auto")
+    # Where no graph could be captured none is tried again: torch does not always recover from it.
+    mode = "eager" if main.training.fallback else "auto"
+    chosen = options._replace(precision=used, mode=mode)
     return [
         _Part(
             "inference",
@@ -200,7 +203,7 @@ def _run_all(wanted: List[_Part], limit: float, report: Report) -> List[Figure]:
         if part.seconds <= 0:
             continue
         if time.monotonic() + part.seconds > limit:
-            report.finding("part_skipped", f"No time was left for: {part.name}.")
+            report.finding("part_skipped", f"No time was left for: {part.name}.", part.name)
             continue
         for figure in _figures_of(part):
             report.figure(figure)

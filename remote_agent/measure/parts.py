@@ -1,12 +1,15 @@
 """The parts of a measurement that train or infer: each returns figures, with their conditions."""
 
+import contextlib
 import gc
+import sys
 import time
 from typing import Any, Dict, List, Optional, Tuple, Type
 
 import torch
 
-from remote_agent.measure import precision, sweep, timing, workload
+from remote_agent.failure import is_out_of_memory
+from remote_agent.measure import kernels, precision, sweep, timing
 from remote_agent.measure.figure import Figure
 from remote_agent.measure.report import Report
 from remote_agent.measure.workload import Inference, Training, Workload
@@ -17,6 +20,7 @@ _TRIAL_SECONDS = 1.5
 _BEST_SECONDS = 5.0
 _FIRST_BATCH = 32
 _HOT_SECONDS = 30.0
+_IMAGE_BYTES = {"training": 100e6, "inference": 25e6}  # at 224 pixels
 
 
 def figure_of(name: str, measured: Workload, timed: timing.Timing, **detail: Any) -> Figure:
@@ -65,13 +69,14 @@ def best(
     """What the device can do: the best batch and mode found within the plan, measured once more."""
     until = time.monotonic() + plan.sweep
     name = f"best {kind.name}"
-    modes = ["cuda-graph" if device == "cuda" else "eager"] + ["compiled"] * plan.compiled
+    modes = _modes(options, device, plan.compiled)
 
     def attempt(batch_size: int, mode: str) -> Tuple[Optional[float], Optional[str]]:
         chosen = options._replace(batch_size=batch_size, mode=mode)
-        figure, trouble = _measured(
-            kind, f"{name}: trial", chosen, device, min(_TRIAL_SECONDS, plan.sweep / 4), report
-        )
+        if device == "cpu" and _bytes_of(kind, chosen) > kernels.free_bytes("cpu"):
+            return None, "out of memory"  # the kernel would end us instead of refusing
+        seconds = min(_TRIAL_SECONDS, plan.sweep / 4)
+        figure, trouble = _measured(kind, f"{name}: trial", chosen, device, seconds, report)
         report.figure(figure)
         return figure.value, trouble
 
@@ -113,10 +118,26 @@ def reserved_gb() -> float:
 
 
 def release() -> None:
-    """Gives back what the last part held on the device."""
+    """Gives back what the last part held on the device, and forgets what it compiled."""
+    if "torch._dynamo" in sys.modules:
+        sys.modules["torch._dynamo"].reset()
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    # After a capture or a kernel that failed this may fail too; that must not cost the result.
+    with contextlib.suppress(RuntimeError):
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _modes(options: Options, device: str, compiled: bool) -> List[str]:
+    """Where no graph can be captured the modes that need one are left out."""
+    if device == "cuda" and options.mode == "eager":
+        return ["eager"]
+    return ["cuda-graph" if device == "cuda" else "eager"] + ["compiled"] * compiled
+
+
+def _bytes_of(kind: Type[Workload], options: Options) -> float:
+    """About what a batch takes on a processor, in 32 bits; activations are kept in training only."""
+    return options.batch_size * _IMAGE_BYTES[kind.name] * (options.image_size / 224) ** 2
 
 
 def _measured(
@@ -126,7 +147,7 @@ def _measured(
     try:
         return _timed(kind, name, options, device, seconds, report), None
     except Exception as error:
-        trouble = "out of memory" if workload.is_out_of_memory(error) else str(error)[:200]
+        trouble = "out of memory" if is_out_of_memory(error) else str(error)[:200]
         asked: Dict[str, Any] = {
             "batch_size": options.batch_size,
             "precision": options.precision,

@@ -1,7 +1,7 @@
 """What a measurement tells while it goes on: progress, figures, findings; and it keeps telemetry moving."""
 
 import time
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Tuple
 
 from remote_agent.events import EventWriter
 from remote_agent.measure.figure import Figure, as_event
@@ -15,17 +15,17 @@ class Report:
     def __init__(self, events: EventWriter, keep_up: Callable[[], None]) -> None:
         self._events = events
         self.keep_up = keep_up
-        self._found: List[str] = []
+        self._found: List[Tuple[str, Any]] = []
 
     def figure(self, figure: Figure) -> None:
         """Tells a figure."""
         self._events.emit("metric", **as_event(figure))
         self.keep_up()
 
-    def finding(self, code: str, message: str) -> None:
-        """Tells what is odd about the machine, each code once."""
-        if code not in self._found:
-            self._found.append(code)
+    def finding(self, code: str, message: str, of: Any = None) -> None:
+        """Tells what is odd about the machine, each code once `of` a card or a part."""
+        if (code, of) not in self._found:
+            self._found.append((code, of))
             self._events.emit("warning", code=code, message=message)
 
     def quiet(self, _done: int, _seconds: float) -> None:
@@ -59,6 +59,10 @@ class Progress:
             # How many steps there will be is not known: as many as it takes to be exact.
             self._tell(max(self._expected, done + 1))
         self._report.quiet(done, seconds)
+
+    def begin(self) -> None:
+        """The phase begins: whoever watches takes the time from here."""
+        self._tell(self._expected)
 
     def finish(self) -> None:
         """The phase is over: all that was to be done is done."""

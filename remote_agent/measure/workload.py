@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 import torch
 from torch import nn
 
-from remote_agent.failure import Failure
+from remote_agent.failure import Failure, is_out_of_memory
 from remote_agent.machine import probe
 from remote_agent.measure import precision, resnet50, timing
 from remote_agent.spec import Options
@@ -20,7 +20,6 @@ _EAGER_STEPS = (
 _LEAST_WARMUP = {"cuda": 10, "cpu": 2}
 _WARMUP_SECONDS = 10.0
 _WINDOW_SECONDS = 0.25
-_NO_MEMORY = ("out of memory", "can't allocate memory", "failed to allocate")
 _LEARNING_RATE = 0.01
 _MOMENTUM = 0.9
 
@@ -120,7 +119,8 @@ class Workload:
             return
         try:
             if self.mode == "compiled":
-                self._model = torch.compile(self._model)
+                # Not for any batch: it would depend on what was compiled before.
+                self._model = torch.compile(self._model, dynamic=False)
             if self.device == "cuda":
                 self._run = self._captured()
             else:
@@ -148,7 +148,8 @@ class Workload:
         torch.cuda.synchronize()
         self._before_capture()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # A capture that fails leaves its own stream the current one; this gives back ours.
+        with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph):
             self._once()
         replay: Callable[[], None] = graph.replay
         return replay
@@ -223,21 +224,6 @@ class Inference(Workload):
         # Not inference_mode: its tensors can't be written by a graph that is captured later.
         with torch.no_grad(), self.precision.autocast(self.device):
             self.output = self._model(self._images)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """
-    Whether torch or Python says that something does not fit, in any of their many ways.
-
-    Within a capture the first error is followed by that of the capture, so what went before counts too.
-    """
-    seen: Optional[BaseException] = error
-    while seen is not None:
-        text = str(seen).lower()
-        if isinstance(seen, MemoryError) or any(words in text for words in _NO_MEMORY):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
 
 
 def _mode(wanted: str, device: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import os
+import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,10 +17,11 @@ import pytest
 import torch
 
 from orchestrator.domain.events import Metric, ResultBody, Telemetry, Warned
+from orchestrator.domain.series import unpack
 from remote_agent import spec as agent_spec
 from remote_agent.events import EventWriter
 from remote_agent.failure import Failure
-from remote_agent.machine import probe
+from remote_agent.machine import probe, series
 from remote_agent.machine import telemetry as readings
 from remote_agent.measure import checks, devices, kernels, measurement, parts, result, timing
 from remote_agent.measure.plan import PLANS
@@ -93,8 +96,41 @@ def test_no_part_is_begun_when_the_deadline_is_near(stream: Any) -> None:
     writer = stream[0]
     writer.start = time.monotonic() - 119.0
     told = measured(stream)
-    assert [body.code for body in told if isinstance(body, Warned)] == ["part_skipped"]
+    assert {body.code for body in told if isinstance(body, Warned)} == {"part_skipped"}
+    skipped = " ".join(body.message for body in told if isinstance(body, Warned))
+    assert "inference" in skipped
+    assert "memory copy" in skipped
     assert [body.name for body in told if isinstance(body, Metric)] == ["training"]
+    assert isinstance(told[-1], ResultBody)
+
+
+def test_the_readings_of_a_long_measurement_arrive_whole(stream: Any) -> None:
+    """Texts are cut to what a reader needs, packed readings are not: the server unpacks what was read."""
+    draw = random.Random(5)
+    rows = [[float(n), draw.randrange(700_000) / 1000] for n in range(3000)]
+    text, columns, _ = series.fitting(["seconds", "power_watts"], rows)
+    assert len(text) > 4096
+    stream[0].emit("telemetry", gpu_index=0, gpu_uuid=None, interval_seconds=0.1, readings=3000,
+                   columns=list(columns), rollup={}, packed=text)  # fmt: skip
+    (body,) = stream[1]()
+    assert unpack(base64.b64decode(body.packed))["power_watts"] == [row[1] for row in rows]
+
+
+def test_the_clock_of_whoever_watches_starts_with_the_training(stream: Any) -> None:
+    """The first progress of the measuring is told before its first step, the last after its last."""
+    told = [body for body in measured(stream) if body.type == "progress"]
+    first = next(body for body in told if body.phase == "measure")
+    assert first.done == 0
+
+
+def test_a_processor_is_not_filled_beyond_its_memory(
+    stream: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel kills who takes too much of a processor's memory, so a batch that would is not tried."""
+    monkeypatch.setattr(kernels, "free_bytes", lambda device: 0)
+    told = measured(stream, profile="standard")
+    best = [body for body in told if isinstance(body, Metric) and body.name.startswith("best")]
+    assert {body.detail["error"] for body in best} == {"out of memory"}
     assert isinstance(told[-1], ResultBody)
 
 

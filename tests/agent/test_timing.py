@@ -151,6 +151,18 @@ def test_few_steps_have_a_wide_interval() -> None:
     assert interval.bootstrap([1.0] * 64) == pytest.approx((1.0, 1.0))
 
 
+def test_every_step_counts_in_the_interval() -> None:
+    """A stall at the very end is in the figure, so it is in the interval too; equal steps have no width at all."""
+    for length in range(2, 200):
+        steps = [0.01] * length
+        steps[-1] = 0.5
+        found = interval.spread(steps)
+        assert found.low <= found.mean <= found.high
+        even = interval.spread([0.1] * length)
+        assert even.low == pytest.approx(even.mean)
+        assert even.high == pytest.approx(even.mean)
+
+
 def test_a_spread_is_what_a_textbook_says() -> None:
     """Mean as total over steps, median, percentiles between neighbours, variation in percent."""
     found = interval.spread([number / 1000 for number in range(1, 101)])

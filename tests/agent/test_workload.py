@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from remote_agent.failure import Failure
+from remote_agent.failure import Failure, is_out_of_memory
 from remote_agent.measure import checks, figure, parts, precision, timing
 from remote_agent.measure.plan import PLANS, plan_for
 from remote_agent.measure.report import Report
@@ -189,14 +189,10 @@ def test_a_graph_that_can_not_be_captured_is_eager_and_said_so(
 
 def test_a_capture_that_does_not_fit_is_out_of_memory_and_no_missing_mode() -> None:
     """The capture's own error hides that of the memory: it is found behind it."""
-    try:
-        try:
-            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
-        finally:
-            raise RuntimeError("operation failed due to a previous error during capture")
-    except RuntimeError as error:
-        assert workload.is_out_of_memory(error)
-    assert not workload.is_out_of_memory(RuntimeError("operation not permitted"))
+    hidden = RuntimeError("operation failed due to a previous error during capture")
+    hidden.__context__ = RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+    assert is_out_of_memory(hidden)
+    assert not is_out_of_memory(RuntimeError("operation not permitted"))
 
 
 def test_every_condition_is_in_the_hash() -> None:
@@ -284,10 +280,10 @@ def test_profiles_grow_and_a_budget_bounds_every_part() -> None:
 
 
 def test_a_finding_is_told_once() -> None:
-    """The same code twice is one warning: a card that is hot all the time is told once."""
+    """The same code of the same card twice is one warning; another card's is another."""
     told: list[dict[str, Any]] = []
     events: Any = SimpleNamespace(emit=lambda kind, **fields: told.append({"type": kind, **fields}))
     report = Report(events, lambda: None)
-    for code in ("throttled", "throttled", "co_tenant"):
-        report.finding(code, "a sentence")
-    assert [each["code"] for each in told] == ["throttled", "co_tenant"]
+    for code, place in (("throttled", 0), ("throttled", 0), ("throttled", 3), ("co_tenant", 0)):
+        report.finding(code, "a sentence", place)
+    assert [each["code"] for each in told] == ["throttled", "throttled", "co_tenant"]

@@ -59,5 +59,9 @@ async def test_telemetry_comes_unpacked(api: Api, supplier: Supplier) -> None:
         )
     told = (await supplier.client.get(f"/v1/runs/{run['id']}/telemetry")).json()
     assert [each["gpu_index"] for each in told] == [0, 1]
-    assert told[0]["series"] == {"power_watts": [612.5, None]}
-    assert told[1]["series"] == {}
+    assert told[0]["columns"] == ["power_watts"]
+    path = f"/v1/runs/{run['id']}/telemetry"
+    series_of = [(await supplier.client.get(f"{path}/{gpu}")).json()["series"] for gpu in (0, 1)]
+    assert series_of == [{"power_watts": [612.5, None]}, {}]
+    for gpu, status in ((2, 404), (64, 422)):
+        assert (await supplier.client.get(f"{path}/{gpu}")).status_code == status

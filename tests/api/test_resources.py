@@ -44,6 +44,7 @@ async def test_others_things_are_not_found(
             ("GET", f"/v1/runs/{run_id}/events"),
             ("GET", f"/v1/runs/{run_id}/figures"),
             ("GET", f"/v1/runs/{run_id}/telemetry"),
+            ("GET", f"/v1/runs/{run_id}/telemetry/0"),
             ("POST", f"/v1/runs/{run_id}/cancel"),
         ):
             is_problem(await supplier.client.request(method, path), 404, "not_found")

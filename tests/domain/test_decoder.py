@@ -209,3 +209,45 @@ _PIECES = st.one_of(
 def test_arbitrary_bytes_never_raise(pieces: list[bytes]) -> None:
     """Any bytes whatever give items; cut as they come or in one piece, the same."""
     assert decode(*pieces) == decode(b"".join(pieces))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"type": "telemetry", "packed": "A"},
+        {"type": "telemetry", "packed": "A A="},
+        {"type": "telemetry", "packed": "QUJD", "gpu_index": 64},
+        {
+            "type": "metric",
+            "name": "x",
+            "configuration": {f"k{n}": "\u65e5" * 200 for n in range(40)},
+        },
+        {"type": "metric", "name": "x", "detail": {f"k{n}": n for n in range(41)}},
+        {"type": "metric", "name": "x", "detail": {"nested": {"a": 1}}},
+        {"type": "metric", "name": "x", "configuration_hash": "0" * 15},
+    ],
+)
+def test_what_the_database_would_refuse_is_refused_at_the_line(body: dict[str, Any]) -> None:
+    """Base64 that is none, conditions over 8 KiB or nested, GPUs beyond the 64th: evidence, never a fault of ours."""
+    whole = {"gpu_index": 0, "interval_seconds": 0.1, "readings": 1, "columns": [], **body}
+    if body["type"] == "metric":
+        whole = body
+    (item,) = decode(line(0, **whole))
+    assert isinstance(item, Refused), item
+
+
+def test_readings_and_figures_within_the_bounds_are_events() -> None:
+    """What the one above refuses differs from these by one thing each."""
+    readings = {
+        "gpu_index": 63,
+        "interval_seconds": 0.1,
+        "readings": 1,
+        "columns": [],
+        "packed": "QUJD",
+    }
+    conditions = {f"k{n}": "x" * 100 for n in range(40)}
+    items = decode(
+        line(0, "telemetry", **readings),
+        line(1, "metric", name="x", configuration=conditions, configuration_hash="0" * 16),
+    )
+    assert all(isinstance(item, Event) for item in items), items

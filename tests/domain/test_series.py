@@ -51,6 +51,7 @@ def header(rows: object, columns: object) -> bytes:
         header(True, [["a", 1]]),
         header(1, [["a", 0]]),
         header(1, [["a", "1"]]),
+        header(20_000, [["a", 1]] * 40),
         header(1, [["a", 1]] * 41) + b"\x00\x00" * 41,
         header(1, [["a", 1]]),
         header(1, [["a", 1]]) + b"\x01\x09" + b"\x00" * 9,

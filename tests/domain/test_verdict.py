@@ -188,7 +188,7 @@ def test_more_steps_than_asked_make_a_figure_exact() -> None:
     assert "all images" in failures(verdict(**{**longer, "images": 2047}))
 
 
-@pytest.mark.parametrize(("budget", "seconds"), [(2.0, 2.1), (None, 15.0)])
+@pytest.mark.parametrize(("budget", "seconds"), [(2.0, 2.1), (None, 15.0), (60.0, 15.2)])
 def test_a_spent_budget_may_end_the_epochs(budget: float | None, seconds: float) -> None:
     """A slow machine measures fewer images than asked, but only for all the time that it was given."""
     asked = Options(num_epochs=1000, budget_seconds=budget)
@@ -199,6 +199,22 @@ def test_a_spent_budget_may_end_the_epochs(budget: float | None, seconds: float)
     hasty = replace(slow, measured_seconds=seconds / 4, throughput=4 * 2048 / seconds,
                     latency_ms=seconds / 64 * 250)  # fmt: skip
     assert failures(judge(hasty, CLAIM, requested=asked)) == ["all images"]
+
+
+def test_a_training_that_was_told_at_its_end_only_is_not_vouched_for() -> None:
+    """A machine that keeps its progress to itself, or a line that held it back: our clock says nothing then."""
+    late = Observation(ours=0.1, machines=0.1, waited=60.0, measuring=0.1)
+    claims = {"measured_seconds": 10.0, "throughput": 102.4, "latency_ms": 312.5}
+    found = verdict(observation=late, **claims)
+    assert {line.check: line.passed for line in found.lines}["clock"] is None
+    seen = replace(late, ours=11.0, machines=11.0, measuring=9.0)
+    assert {line.check: line.passed for line in verdict(observation=seen, **claims).lines}["clock"]
+
+
+def test_the_last_digits_of_an_interval_accuse_nobody() -> None:
+    """Steps that are all alike have an interval as narrow as floating point."""
+    rate = GOOD.throughput or 0.0
+    assert verdict(low=rate * (1 + 1e-12), high=rate * (1 + 1e-12)).passed
 
 
 def test_findings_are_shown_and_fail_nobody() -> None:
