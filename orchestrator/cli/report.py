@@ -33,7 +33,7 @@ def put_result(result: Result, others: Sequence[FigureRow] = ()) -> None:
         put("Figures")
         put_table(("FIGURE", "GPU", "VALUE", "95 %", "UNIT", "CONDITIONS"), map(_figure, others))
     put("Verdict")
-    put_pairs(verdict_lines(result.evidence), indent=2)
+    put_pairs(verdict_lines(result.evidence, result.findings), indent=2)
 
 
 def put_error(run: Run) -> None:
@@ -74,10 +74,15 @@ def figures(result: Result) -> Iterator[tuple[str, str]]:
     return ((name, text) for name, text in known.items() if text)
 
 
-def verdict_lines(evidence: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+def verdict_lines(
+    evidence: Sequence[dict[str, Any]], findings: Sequence[dict[str, Any]] = ()
+) -> Iterator[tuple[str, str]]:
+    """What each check saw; what was found odd about the machine is noted and judges nothing."""
+    noted = {each.get("code") for each in findings}
     for line in evidence:
-        passed = line.get("passed")
-        yield _SEEN.get(passed, "not told"), f"{line.get('check')}: {line.get('text')}"
+        passed, check = line.get("passed"), line.get("check")
+        odd = passed is None and check in noted
+        yield "noted" if odd else _SEEN.get(passed, "not told"), f"{check}: {line.get('text')}"
 
 
 def _with_unit(value: float | None, form: str, unit: str) -> str | None:
