@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple
 
 from remote_agent.events import EventWriter
 from remote_agent.failure import Failure
@@ -23,23 +23,11 @@ from remote_agent.measure import (
 from remote_agent.measure.figure import Figure
 from remote_agent.measure.plan import Plan, plan_for
 from remote_agent.measure.report import Report
+from remote_agent.measure.result import Main
 from remote_agent.measure.workload import Inference, Training
 from remote_agent.spec import Options, Spec
 
 _SHARE = 0.9  # of the deadline: no part is begun after it, so that the result is told in time
-
-
-class Main(NamedTuple):
-    """
-    The requested training, measured; `summary` is the telemetry of just this stretch, `reserved_gb` what
-    torch had taken of the card's memory at most (None on a CPU).
-    """
-
-    training: Training
-    warm: timing.Warm
-    timing: timing.Timing
-    summary: Dict[str, Any]
-    reserved_gb: Optional[float] = None
 
 
 class _Part(NamedTuple):

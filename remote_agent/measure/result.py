@@ -1,22 +1,32 @@
 """The event `result`: the requested training, and under which conditions."""
 
 import platform
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import torch
 
-from remote_agent.measure import interval
+from remote_agent.measure import interval, timing
 from remote_agent.measure.devices import Device
 from remote_agent.measure.figure import Figure, hash_of
 from remote_agent.measure.plan import Plan
 from remote_agent.measure.workload import Training
 
-if TYPE_CHECKING:
-    from remote_agent.measure.measurement import Main
+
+class Main(NamedTuple):
+    """
+    The requested training, measured; `summary` is the telemetry of just this stretch, `reserved_gb` what
+    torch had taken of the card's memory at most (None on a CPU).
+    """
+
+    training: Training
+    warm: timing.Warm
+    timing: timing.Timing
+    summary: Dict[str, Any]
+    reserved_gb: Optional[float] = None
 
 
 def result(
-    main: "Main",
+    main: Main,
     figure: Figure,
     plan: Plan,
     others: List[Figure],
@@ -66,7 +76,7 @@ def _value_of(name: str, figures: List[Figure]) -> Optional[float]:
     return next((figure.value for figure in figures if figure.name == name), None)
 
 
-def _device(main: "Main", cards: List[Device]) -> Dict[str, Any]:
+def _device(main: Main, cards: List[Device]) -> Dict[str, Any]:
     summary = main.summary
     if main.training.device == "cpu":
         unknown = ("gpu_utilization_percent", "power_draw_watts", "temperature_celsius")
@@ -98,7 +108,7 @@ def _system(cards: List[Device], machine: Dict[str, Any]) -> Dict[str, Any]:
     }
 
 
-def _raw(main: "Main") -> Dict[str, Any]:
+def _raw(main: Main) -> Dict[str, Any]:
     training, timed = main.training, main.timing
     return {
         "first_loss": _first_loss(training),
@@ -118,7 +128,7 @@ def _first_loss(training: Training) -> Optional[float]:
     return None if training.first_loss is None else float(training.first_loss)
 
 
-def _gpu_extras(main: "Main") -> Dict[str, Any]:
+def _gpu_extras(main: Main) -> Dict[str, Any]:
     if main.training.device == "cpu":
         return {}
     summary = main.summary

@@ -24,8 +24,8 @@ from remote_agent.failure import Failure
 from remote_agent.machine import telemetry
 from remote_agent.measure import parts, result, timing
 from remote_agent.measure.devices import choose_device
-from remote_agent.measure.measurement import Main
 from remote_agent.measure.plan import PLANS
+from remote_agent.measure.result import Main
 from remote_agent.measure.workload import Training
 from tests.agent.instance import NONCE, Instance, decoded, spec
 

@@ -223,7 +223,7 @@ def test_a_gpu_result_takes_nvmls_word_and_else_torchs(
     training.release()
     training.device = "cuda"
     summary = {**readings.Telemetry([], stream[0]).summary(), "memory_used_gb": nvml}
-    main = measurement.Main(training, timing.Warm(2, 1.0, 0.5, True), timed, summary, 40.0)
+    main = result.Main(training, timing.Warm(2, 1.0, 0.5, True), timed, summary, 40.0)
     cards = [devices.Device(n, "NVIDIA H100 80GB HBM3", None, None, 79.0) for n in range(2)]
     outcome = result.result(main, figure, PLANS["quick"], [], cards, probe.probe(), 9.0)
     stream[0].emit("result", **outcome)
