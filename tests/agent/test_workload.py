@@ -29,6 +29,12 @@ HARDWARE = {
 }
 
 
+# On a machine with a GPU the same is asked of it in each of its modes.
+ABLE = [("cpu", "eager")]
+if torch.cuda.is_available():
+    ABLE += [("cuda", "eager"), ("cuda", "cuda-graph"), ("cuda", "compiled")]
+
+
 @pytest.fixture(autouse=True)
 def flags() -> Iterator[None]:
     """torch's flags as they were."""
@@ -87,6 +93,24 @@ def test_a_workload_runs_as_it_says(name: str) -> None:
     assert inference._images.is_contiguous()
     assert inference.output is not None
     assert inference.output.dtype is (torch.bfloat16 if name == "amp-bf16" else torch.float32)
+
+
+@pytest.mark.parametrize(("device", "mode"), ABLE)
+def test_every_mode_trains_alike(device: str, mode: str) -> None:
+    """Whatever the mode, so many steps bring the loss down as eager steps of the same precision do."""
+    losses = {}
+    for chosen in ("eager", mode):
+        training = Training(TINY._replace(device=device, mode=chosen, precision="fp32"), device)
+        warm = training.warm_up(lambda *_: None, 0.01)
+        timed = training.measure(warm, timing.Limits(20, 60.0, target=1.0), lambda *_: None)
+        checks.losses(training, warm.steps + len(timed.steps))
+        assert training.mode == chosen
+        assert all(step > 0 for step in timed.steps)
+        assert timed.measured_seconds == pytest.approx(timed.wall_seconds, rel=0.2, abs=0.05)
+        losses[chosen] = float(training.last_loss)
+        training.release()
+    assert losses[mode] < 1.0
+    assert losses["eager"] < 1.0
 
 
 def test_a_scaled_loss_trains_the_same() -> None:
