@@ -22,6 +22,8 @@ def benchmark(path: str, seq: int, start: Optional[float]) -> int:
 
     Returns 0 after `result`, 1 after `failed`, 74 where the events could not be written.
     """
+    # CUDA counts the fastest card first, NVML by slots: who reads "GPU 0" must mean one card.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     with open(RunFolder(path).spec, encoding="utf-8") as file:
         orders = spec.parse(file.read())
     events = EventWriter.on_stdout(orders.nonce, seq, start)

@@ -12,8 +12,8 @@ from remote_agent.machine.health import Health
 from remote_agent.machine.nvml import Nvml, same_slot
 from remote_agent.output import write_all
 
-ASK_SECONDS = 10.0
-"""Without persistence mode a driver takes seconds to wake the cards of a big machine."""
+ASK_SECONDS = 45.0
+"""Without persistence mode a driver takes half a minute to wake the cards of a big machine."""
 
 _MOST = 64
 

@@ -19,7 +19,7 @@ def probe(root: str = "/") -> Dict[str, Any]:
     The fields of the event `probe`, and `has_driver`; None for what can't be told.
 
     `root` is where the machine's files begin. NVML is asked in a child while we look at all else; a
-    driver that hangs costs its fields and ten seconds.
+    driver that hangs costs its fields and `cards.ASK_SECONDS`.
     """
     question = cards.Question()
     machine: Dict[str, Any] = {

@@ -59,21 +59,22 @@ class Watch:
     def look_at(self, timed: Timing, telemetry: Telemetry) -> None:
         """Tells what the steps of the requested training show, and the readings of its card."""
         self._tell(findings.of_steps(timed.steps, timed.measured_seconds, timed.wall_seconds))
-        self._look_at_readings(0, telemetry)
+        self._tell(self._shown_by_readings(0, telemetry), 0)
 
     def look_back(self, telemetry: Telemetry) -> None:
         """Tells what all readings show, and which counters of faults have risen since the beginning."""
         for place in range(len(self._slots)):
-            self._look_at_readings(place, telemetry)
+            shown = self._shown_by_readings(place, telemetry)
+            # Loads differ in the clocks that a power limit leaves them: only one and the same is judged.
+            self._tell((one for one in shown if one.code != "power_capped"), place)
         after = machine_cards.health(self._slots) if self._slots else []
         for place, new in enumerate(after):
             number = (self._gpu(place) or {"index": place})["index"]
             self._tell(findings.of_health(self._before[place], new, number), place)
 
-    def _look_at_readings(self, place: int, telemetry: Telemetry) -> None:
+    def _shown_by_readings(self, place: int, telemetry: Telemetry) -> List[findings.Finding]:
         gpu = self._gpu(place)
-        if gpu is not None:
-            self._tell(findings.of_telemetry(telemetry.moments(place), gpu), place)
+        return [] if gpu is None else findings.of_telemetry(telemetry.moments(place), gpu)
 
     def _gpu(self, place: int) -> Optional[Dict[str, Any]]:
         """What the probe told of the card in this slot; None where it was not there."""

@@ -152,9 +152,10 @@ def measure(
             _collect(clock, waiting, steps, progress)
         waiting = marks
         ending = _enough(steps, window, limits, time.perf_counter() - wall)
-    _collect(clock, waiting, steps, progress)
     clock.synchronize()
-    return Timing(steps, sum(steps), time.perf_counter() - wall)
+    wall = time.perf_counter() - wall  # before we do anything for ourselves
+    _collect(clock, waiting, steps, progress)
+    return Timing(steps, sum(steps), wall)
 
 
 def _window(step: Callable[[], None], clock: Any, count: int) -> Tuple[int, float, Any]:

@@ -26,7 +26,7 @@ from remote_agent.spec import Provisioning
 # Free disk to begin with, wheels and all. The CPU build of 2.13 is 0.2 GiB packed and 0.7 unpacked;
 # the figure for CUDA builds is an estimate with room, never measured.
 CPU_GIB = 1.5
-CUDA_GIB = 8.0
+CUDA_GIB = 12.0
 _MOST_BUILDS = 2  # of the first release, and
 _MOST_RELEASES = 3  # in all: an index that has none of these has none that would do
 

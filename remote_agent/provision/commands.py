@@ -56,8 +56,11 @@ _SIGNS: Dict[str, Tuple[str, ...]] = {
     ),
 }
 
-# They would lead pip out of our own folder, have it keep nothing, or hide what went wrong.
+# They would lead pip out of our own folder or to another Python, have it keep nothing, take or leave out what
+# was not asked for, or hide what went wrong.
 _MISLEADING = (
+    *("PIP_PYTHON", "PIP_CONSTRAINT", "PIP_NO_DEPS", "PIP_DRY_RUN", "PIP_NO_BINARY", "UV_NO_CACHE"),
+    *("UV_CONSTRAINT", "UV_SYSTEM_PYTHON", "UV_TARGET", "UV_PREFIX", "PYTHONPATH"),
     *("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV", "PYTHONHOME"),
     *("PIP_NO_CACHE_DIR", "PIP_QUIET"),
 )

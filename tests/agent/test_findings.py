@@ -94,6 +94,7 @@ SCENARIOS = [
     Scenario("row is lost", {"rows": [0, 1, 0, 1]}, {}, {"ecc_errors"}),
     Scenario("pages wait", {"retired_pending": 1}, {}, {"ecc_errors"}),
     Scenario("fell off the bus", {}, {"xids": [79]}, {"xid"}),
+    Scenario("a program that was ended", {}, {"xids": [43, 45]}, set()),
 ]  # fmt: skip
 
 
@@ -270,8 +271,8 @@ LATE = [*STEADY[:50], -0.01, *STEADY[51:]]
         ([*STEADY[1:], math.nan], 32.0, 32.0, {"clock_backwards"}),
         (STEADY, 32.0, 32.2, {"clock_backwards"}),
         (STEADY, 32.2, 32.0, {"clock_backwards"}),
-        (steps(640, 0.002, 0.004), 32.0, 32.0, set()),
-        (steps(640, 0.002, 0.01), 32.0, 32.0, {"slow_drift"}),
+        (steps(640, 0.002, 0.009), 32.0, 32.0, set()),
+        (steps(640, 0.002, 0.012), 32.0, 32.0, {"slow_drift"}),
         (steps(640, 0.002, 0.3), 32.0, 32.0, {"slow_drift"}),
         (steps(640, 0.002, -0.05), 32.0, 32.0, set()),
         (steps(640, 0.019), 32.0, 32.0, set()),
@@ -291,13 +292,13 @@ def test_each_fault_of_a_measurement_is_found_by_its_name(
 
 
 def test_a_fall_that_is_chance_is_none() -> None:
-    """A fall by over 0.5 % that noise explains (t of at most 4) is no drift."""
+    """A fall by over 1 % that noise explains (t of at most 4) is no drift."""
     fallen = 0
     for seed in range(20):
-        noisy = steps(64, 0.015, 0.006, seed)
-        fallen += findings.steadiness.trend([1 / step for step in noisy]).change < -0.005
-        assert findings.of_steps(noisy, 3.2, 3.2) == []
-    assert fallen >= 5
+        noisy = steps(64, 0.016, 0.006, seed)
+        fallen += findings.steadiness.trend([1 / step for step in noisy]).change < -0.01
+        assert "slow_drift" not in {one.code for one in findings.of_steps(noisy, 3.2, 3.2)}
+    assert fallen >= 2
 
 
 @pytest.mark.parametrize(

@@ -220,10 +220,10 @@ def test_what_can_not_fit_is_not_tried(
 def test_too_little_disk_is_told_before_anything_is_fetched(
     base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A CUDA build needs 8 GiB, a CPU build 1.5, wheels on the machine what they unpack to."""
+    """A CUDA build needs 12 GiB, a CPU build 1.5, wheels on the machine what they unpack to."""
     monkeypatch.setattr(diagnosis, "free_bytes", lambda folder: 2 * 2**30)
     cuda = Target(has_driver=True, cuda=(13, 0))
-    with pytest.raises(Failure, match=r"8 GiB .* 2.0 GiB are free") as caught:
+    with pytest.raises(Failure, match=r"12 GiB .* 2.0 GiB are free") as caught:
         base.install(cuda)
     assert caught.value.code == "provision_disk_full"
     assert base.asked() == []

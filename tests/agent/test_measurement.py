@@ -96,7 +96,7 @@ def test_no_part_is_begun_when_the_deadline_is_near(stream: Any) -> None:
     writer = stream[0]
     writer.start = time.monotonic() - 119.0
     told = measured(stream)
-    assert {body.code for body in told if isinstance(body, Warned)} == {"part_skipped"}
+    assert "part_skipped" in {body.code for body in told if isinstance(body, Warned)}
     skipped = " ".join(body.message for body in told if isinstance(body, Warned))
     assert "inference" in skipped
     assert "memory copy" in skipped

@@ -9,7 +9,7 @@ _CLOCKS_SHARE = 0.005
 _CLOCKS_SECONDS = 0.01  # of a short measurement this is more, and means nothing
 _WINDOWS = 32
 _LEAST_WINDOWS = 8
-_FALL = 0.005
+_FALL = 0.01  # one step of a card's clock as it grows warm is 0.75 % and usual
 _SIGNIFICANT = 4.0
 _VARIATION_PERCENT = 2.0
 
