@@ -325,7 +325,7 @@ class ProvisionFailed(AgentError):
 class ProvisionDiskFull(AgentError):
     code = "provision_disk_full"
     sentence = "The machine has too little free disk for torch."
-    remedy = "Free 8 GiB (1.5 GiB for a CPU build) where the home folder of ssh_user is, or install torch yourself."
+    remedy = "Free 12 GiB (1.5 GiB for a CPU build) where the home folder of ssh_user is, or install torch yourself."
     ending: ClassVar[Ending] = "inconclusive"
 
 

@@ -143,7 +143,7 @@ def test_a_newer_release_is_better_than_a_newer_python() -> None:
 
 
 def test_a_cpu_build_needs_less_disk() -> None:
-    """1.5 GiB for a CPU build, 8 GiB for all that may turn out to be a CUDA build."""
+    """1.5 GiB for a CPU build, 12 GiB for all that may turn out to be a CUDA build."""
     sizes = [one.gib for one in builds.attempts(Provisioning(), Target(), (3, 11))]
     assert sizes == [builds.CPU_GIB, builds.CUDA_GIB, builds.CUDA_GIB]
     named = builds.attempts(Provisioning(build="cpu"), machine("13.0"), (3, 11))
