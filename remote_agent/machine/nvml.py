@@ -52,12 +52,12 @@ class Nvml:
     def __init__(self, library: Any) -> None:
         self._library = library
 
-    def ask(self, call: str, *arguments: Any) -> Any:
-        """What NVML answers to `call`; None where it fails, whatever the reason, or has no such call."""
+    def ask(self, call: str, *arguments: Any, failed: Any = None) -> Any:
+        """What NVML answers to `call`; `failed` where it fails, whatever the reason, or has no such call."""
         try:
             return getattr(self._library, call)(*arguments)
         except Exception:
-            return None
+            return failed
 
     def text(self, call: str, *arguments: Any) -> Optional[str]:
         """The same for an answer in words, at most 200 characters of it."""
@@ -160,9 +160,8 @@ class Nvml:
         queue = self.ask("nvmlEventSetCreate")
         if queue is None:
             return None
-        try:
-            self._library.nvmlDeviceRegisterEvents(handle, _XID_CRITICAL, queue)
-        except Exception:
+        register = "nvmlDeviceRegisterEvents"
+        if self.ask(register, handle, _XID_CRITICAL, queue, failed=False) is False:
             self.ask("nvmlEventSetFree", queue)
             return None
         return queue

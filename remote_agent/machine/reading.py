@@ -71,12 +71,3 @@ def mean(values: Iterable[Optional[float]]) -> Optional[float]:
 def highest(values: Iterable[Optional[float]]) -> Optional[float]:
     """The greatest of the values that are there, None without any."""
     return max((value for value in values if value is not None), default=None)
-
-
-def percentile(values: List[float], share: float) -> float:
-    """The `share` quantile of at least one value, between its neighbours in proportion."""
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)

@@ -25,7 +25,7 @@ import sys
 import zlib
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from remote_agent.machine.reading import percentile
+from remote_agent.series_measures import percentile
 
 Row = Sequence[Optional[float]]
 

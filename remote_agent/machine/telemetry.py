@@ -1,7 +1,7 @@
 """What the GPUs do while we measure: an event a second and card, and at the end all of it, packed."""
 
 import time
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple
 
 from remote_agent.events import EventWriter
 from remote_agent.machine import series
@@ -24,13 +24,12 @@ class Telemetry:
     Cards are counted as in `bus_ids`; events carry NVML's numbers. Silent without NVML.
     """
 
-    def __init__(self, bus_ids: Union[List[str], str, None], events: EventWriter) -> None:
-        slots = [bus_ids] if isinstance(bus_ids, str) else list(bus_ids or [])
+    def __init__(self, bus_ids: List[str], events: EventWriter) -> None:
         self._events = events
         self._started = time.monotonic()
-        self._sampler = Sampler(slots) if slots else None
+        self._sampler = Sampler(bus_ids) if bus_ids else None
         found = self._sampler.ready() if self._sampler else []
-        self._watches = [_Watch(card) for card in found or [None] * len(slots)]
+        self._watches = [_Watch(card) for card in found or [None] * len(bus_ids)]
         if not any(found):
             self.close()
 

@@ -56,10 +56,16 @@ class Watch:
         if cards:
             self._tell(findings.of_devices(machine["gpus"], cards, visible))
 
-    def look_at(self, timed: Timing, telemetry: Telemetry) -> None:
-        """Tells what the steps of the requested training show, and the readings of its card."""
+    def look_at(self, timed: Timing, telemetry: Telemetry) -> List[str]:
+        """
+        Tells what the steps of the requested training show, and the readings of its card.
+
+        Returns sentences on what is usual and yet worth knowing.
+        """
         self._tell(findings.of_steps(timed.steps, timed.measured_seconds, timed.wall_seconds))
         self._tell(self._shown_by_readings(0, telemetry), 0)
+        gpu = self._gpu(0)
+        return [] if gpu is None else findings.notes(telemetry.moments(0), gpu)
 
     def look_back(self, telemetry: Telemetry) -> None:
         """Tells what all readings show, and which counters of faults have risen since the beginning."""

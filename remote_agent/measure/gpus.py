@@ -8,7 +8,7 @@ import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from remote_agent.machine import probe
-from remote_agent.measure import children
+from remote_agent.measure import children, timing
 from remote_agent.measure.children import Answer, Child, Lost, Order, Tell
 from remote_agent.measure.figure import Figure
 from remote_agent.spec import Options
@@ -103,7 +103,7 @@ class _Worker:
         from remote_agent.measure.workload import Training
 
         self._training = Training(Options(**json.loads(options)), kind)
-        self._warm = self._training.warm_up(_unheard, min(_WARMUP_SECONDS, seconds))
+        self._warm = self._training.warm_up(timing.unheard, min(_WARMUP_SECONDS, seconds))
 
     def measure(self, order: Order) -> Answer:
         """Trains for `seconds` from the moment `at` of the monotonic clock on."""
@@ -128,10 +128,8 @@ class _Worker:
 
     def _timed(self, seconds: float) -> Tuple[float, float, Optional[float], int]:
         """Images a second with their interval, and how many steps that were."""
-        from remote_agent.measure import timing
-
         limits = timing.Limits(1, seconds, target=0.0)
-        timed = self._training.measure(self._warm, limits, _unheard)
+        timed = self._training.measure(self._warm, limits, timing.unheard)
         batch, spread = self._training.options.batch_size, timed.spread
         high = batch / spread.low if spread.low > 0 else None
         return batch / spread.mean, batch / spread.high, high, len(timed.steps)
@@ -274,7 +272,3 @@ def _told_overlap(stretch: float) -> Dict[str, Any]:
     if stretch < _OVERLAP:
         told["note"] = "the GPUs did not train at the same time for long enough"
     return told
-
-
-def _unheard(_done: int, _seconds: float) -> None:
-    """Progress that a child keeps to itself."""

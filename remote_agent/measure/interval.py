@@ -5,6 +5,8 @@ import random
 import statistics
 from typing import Dict, List, NamedTuple, Tuple
 
+from remote_agent.series_measures import percentile
+
 _BLOCKS = 32
 _RESAMPLES = 400
 _SEED = 20_151_210
@@ -35,12 +37,11 @@ def spread(steps: List[float]) -> Spread:
     mean = math.fsum(steps) / len(steps)
     low, high = bootstrap(steps)
     deviation = statistics.stdev(steps) if len(steps) > 1 else 0.0
-    ordered = sorted(steps)
     return Spread(
         mean=mean,
-        median=statistics.median(ordered),
-        p5=percentile(ordered, 0.05),
-        p95=percentile(ordered, 0.95),
+        median=statistics.median(steps),
+        p5=percentile(steps, 0.05),
+        p95=percentile(steps, 0.95),
         variation_percent=100 * deviation / mean if mean > 0 else 0.0,
         low=low,
         high=high,
@@ -63,7 +64,7 @@ def bootstrap(steps: List[float], resamples: int = _RESAMPLES) -> Tuple[float, f
     # short as well: both are corrected towards Student's interval.
     widen = math.sqrt(count / (count - 1)) * _student(count - 1) / 1.96
     draw = random.Random(_SEED)
-    means = sorted(_mean(draw.choices(blocks, k=count)) for _ in range(resamples))
+    means = [_mean(draw.choices(blocks, k=count)) for _ in range(resamples)]
     low, high = min(percentile(means, 0.025), middle), max(percentile(means, 0.975), middle)
     return max(0.0, middle + (low - middle) * widen), middle + (high - middle) * widen
 
@@ -78,14 +79,6 @@ def _mean(blocks: List[Tuple[float, int]]) -> float:
     return math.fsum(total for total, _ in blocks) / sum(steps for _, steps in blocks)
 
 
-def percentile(ordered: List[float], share: float) -> float:
-    """The `share` quantile of an ascending list, between its neighbours in proportion."""
-    place = share * (len(ordered) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
-
-
 def spread_ms(found: Spread, steps: List[float]) -> Dict[str, float]:
     """How long steps took, in milliseconds, for a reader."""
     return {
@@ -95,17 +88,6 @@ def spread_ms(found: Spread, steps: List[float]) -> Dict[str, float]:
         "p95": found.p95 * 1000,
         "max": max(steps) * 1000,
     }
-
-
-def slope(values: List[float]) -> float:
-    """Least squares: how much `values` change from one to the next, as a share of their mean."""
-    count = len(values)
-    if count < 2:
-        return 0.0
-    middle, mean = (count - 1) / 2, math.fsum(values) / count
-    moment = math.fsum((n - middle) * (value - mean) for n, value in enumerate(values))
-    square = math.fsum((n - middle) ** 2 for n in range(count))
-    return moment / square / mean if mean else 0.0
 
 
 def _student(freedom: int) -> float:

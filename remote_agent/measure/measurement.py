@@ -17,6 +17,7 @@ from remote_agent.measure import (
     gpus,
     kernels,
     parts,
+    rates,
     result,
     timing,
 )
@@ -52,7 +53,7 @@ def measure(orders: Spec, events: EventWriter, machine: Dict[str, Any]) -> None:
         _say_what_is_odd(orders.options, device, report)
         watch = checks.Watch(cards, machine, report)
         main = _requested(orders.options, device, plan, telemetry, report)
-        watch.look_at(main.timing, telemetry)
+        notes = watch.look_at(main.timing, telemetry)
         figure = parts.figure_of("training", main.training, main.timing)
         report.figure(figure)
         others = _run_all(_after(main, figure, plan, report), limit, report)
@@ -65,6 +66,7 @@ def measure(orders: Spec, events: EventWriter, machine: Dict[str, Any]) -> None:
         watch.look_back(telemetry)
         telemetry.report()
         outcome = result.result(main, figure, plan, others, cards, machine, events.elapsed())
+        outcome["raw_results"]["notes"] = notes
     finally:
         telemetry.close()
     events.emit("result", **outcome)
@@ -209,5 +211,5 @@ def _figures_of(part: _Part) -> List[Figure]:
             raise
         trouble = failure.message
     except Exception as error:
-        trouble = f"{type(error).__name__}: {error}"[:200]
+        trouble = rates.error_text(error)
     return [Figure(part.name, None, "", detail={"error": trouble})]

@@ -8,8 +8,9 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 
 import torch
 
-from remote_agent.measure import interval, timing
+from remote_agent.measure import timing
 from remote_agent.measure.figure import Figure
+from remote_agent.series_measures import percentile
 
 METHOD = 1
 """Raised whenever the way of measuring changes so that figures do not compare any more."""
@@ -44,8 +45,8 @@ class Rate(NamedTuple):
     ) -> Figure:
         """The figure `name` in `unit`, of which one is `scale` of the work's own units a second."""
         told = dict(self.detail)
-        for percentile in ("p5", "p95"):
-            told[percentile] = self.detail[percentile] / scale
+        for quantile in ("p5", "p95"):
+            told[quantile] = self.detail[quantile] / scale
         return Figure(
             name,
             self.value / scale,
@@ -95,7 +96,7 @@ def rate(call: Callable[[], None], clock: Any, seconds: float, work: float) -> R
     """
     started = time.monotonic()
     share = seconds * _WARMUP_SHARE
-    warm = timing.warm_up(call, clock, 2, share, share / 8, _unheard)
+    warm = timing.warm_up(call, clock, 2, share, share / 8, timing.unheard)
     usual = max(warm.step_seconds, 1e-9)
     calls = max(1, round(seconds / _BATCHES / usual))
     window = max(1, min(_WINDOW_BATCHES, round(seconds / 8 / (calls * usual))))
@@ -105,7 +106,7 @@ def rate(call: Callable[[], None], clock: Any, seconds: float, work: float) -> R
             call()
 
     left = max(0.0, seconds - (time.monotonic() - started))
-    timed = timing.measure(batch, clock, window, timing.Limits(1, left, target=0.0), _unheard)
+    timed = timing.measure(batch, clock, window, timing.Limits(1, left, target=0.0), timing.unheard)
     return of_batches(timed.steps, calls * work, calls=calls, wall_seconds=timed.wall_seconds)
 
 
@@ -120,8 +121,8 @@ def of_batches(batches: List[float], work: float, **detail: Any) -> Rate:
         {
             "batches": len(ordered),
             "seconds": math.fsum(batches),
-            "p5": work / interval.percentile(ordered, 0.95),
-            "p95": work / interval.percentile(ordered, 0.05),
+            "p5": work / percentile(ordered, 0.95),
+            "p95": work / percentile(ordered, 0.05),
             **detail,
         },
     )
@@ -153,7 +154,3 @@ def fixed(call: Callable[[], None], clock: Any, count: int) -> List[float]:
 def error_text(error: BaseException) -> str:
     """What went wrong, short enough for a figure's detail."""
     return f"{type(error).__name__}: {error}"[:_ERROR_CHARACTERS]
-
-
-def _unheard(_done: int, _seconds: float) -> None:
-    """Progress that is too short to be told."""

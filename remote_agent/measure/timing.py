@@ -4,6 +4,7 @@ import time
 from typing import Any, Callable, List, NamedTuple, Tuple
 
 from remote_agent.measure import interval
+from remote_agent.series_measures import slope
 
 Progress = Callable[[int, float], None]
 """Takes the steps that are done and the seconds they took."""
@@ -95,6 +96,10 @@ class GpuClock:
         return float(earlier.elapsed_time(later)) / 1000
 
 
+def unheard(_done: int, _seconds: float) -> None:
+    """Progress that nobody needs to hear of."""
+
+
 def warm_up(
     step: Callable[[], None],
     clock: Any,
@@ -171,7 +176,7 @@ def _window(step: Callable[[], None], clock: Any, count: int) -> Tuple[int, floa
 def _steady(windows: List[float]) -> bool:
     before, after = windows[-2:]
     alike = abs(after - before) <= _STEADY_NEIGHBOURS * before
-    return alike and abs(interval.slope(windows)) <= _STEADY_SLOPE
+    return alike and abs(slope(windows)) <= _STEADY_SLOPE * before
 
 
 def _collect(clock: Any, marks: List[Any], steps: List[float], progress: Progress) -> None:

@@ -1,5 +1,6 @@
 """ResNet-50 on one resident synthetic batch: training and inference, eager, compiled or as a CUDA graph."""
 
+import abc
 from typing import Any, Callable, Dict, Optional, Tuple
 
 import torch
@@ -24,7 +25,7 @@ _LEARNING_RATE = 0.01
 _MOMENTUM = 0.9
 
 
-class Workload:
+class Workload(abc.ABC):
     """
     A model and one batch on a device. `step` only queues work on a GPU.
 
@@ -108,11 +109,13 @@ class Workload:
             "threads": torch.get_num_threads() if self.device == "cpu" else None,
         }
 
+    @abc.abstractmethod
     def _once(self) -> None:
-        raise NotImplementedError
+        """Queues one batch, in eager mode."""
 
+    @abc.abstractmethod
     def _before_capture(self) -> None:
-        """What must be undone of the eager steps before a graph is captured."""
+        """Undoes what must be undone of the eager steps before a graph is captured."""
 
     def _enter_mode(self) -> None:
         if self.mode == "eager" or self._run != self._once:
@@ -224,6 +227,9 @@ class Inference(Workload):
         # Not inference_mode: its tensors can't be written by a graph that is captured later.
         with torch.no_grad(), self.precision.autocast(self.device):
             self.output = self._model(self._images)
+
+    def _before_capture(self) -> None:
+        """Eager steps leave nothing behind."""
 
 
 def _mode(wanted: str, device: str) -> str:

@@ -26,8 +26,6 @@ _PLACES = (
     *(f"{place}/bin/python" for place in _CONDA),
     *(f"{place}/envs/*/bin/python" for place in _CONDA),
     "~/.conda/envs/*/bin/python",
-    "/root/miniconda3/bin/python",
-    "/root/miniconda3/envs/*/bin/python",
     "/venv/*/bin/python",
     "/workspace/venv/bin/python",
     "/opt/*/bin/python",

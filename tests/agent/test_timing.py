@@ -8,6 +8,7 @@ import time
 import pytest
 
 from remote_agent.measure import interval, timing
+from remote_agent.series_measures import slope
 
 
 class Gpu:
@@ -170,5 +171,5 @@ def test_a_spread_is_what_a_textbook_says() -> None:
     assert found.median == pytest.approx(0.0505)
     assert (found.p5, found.p95) == pytest.approx((0.00595, 0.09505))
     assert found.variation_percent == pytest.approx(100 * 0.029011 / 0.0505, rel=1e-3)
-    assert interval.slope([1.0, 2.0, 3.0]) == pytest.approx(0.5)
-    assert interval.slope([5.0]) == 0.0
+    assert slope([1.0, 2.0, 3.0]) == pytest.approx(1.0)
+    assert slope([5.0]) == 0.0

@@ -5,14 +5,13 @@ Pure: whoever asks has read it all before. A figure stands beside a finding, nev
 """
 
 from remote_agent.machine.findings.counters import of_health
-from remote_agent.machine.findings.finding import Finding, distinct
+from remote_agent.machine.findings.finding import Finding
 from remote_agent.machine.findings.inventory import of_devices, of_probe
 from remote_agent.machine.findings.readings import notes, of_telemetry
 from remote_agent.machine.findings.steadiness import of_steps
 
 __all__ = [
     "Finding",
-    "distinct",
     "notes",
     "of_devices",
     "of_health",

@@ -1,6 +1,6 @@
 """A finding: what is wrong, by its name and in a sentence."""
 
-from typing import Any, Iterable, List, Mapping, NamedTuple, Optional, Set
+from typing import Any, Iterable, List, Mapping, NamedTuple, Optional
 
 
 class Finding(NamedTuple):
@@ -8,17 +8,6 @@ class Finding(NamedTuple):
 
     code: str
     message: str
-
-
-def distinct(findings: Iterable[Finding]) -> List[Finding]:
-    """The first finding of each code: one fault is often seen by several who look."""
-    seen: Set[str] = set()
-    kept: List[Finding] = []
-    for finding in findings:
-        if finding.code not in seen:
-            seen.add(finding.code)
-            kept.append(finding)
-    return kept
 
 
 def there(findings: Iterable[Optional[Finding]]) -> List[Finding]:

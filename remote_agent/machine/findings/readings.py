@@ -13,9 +13,9 @@ from remote_agent.machine.reading import (
     Reading,
     highest,
     mean,
-    percentile,
     reason_words,
 )
+from remote_agent.series_measures import percentile
 
 _SLOWED = HW_SLOWDOWN | SW_THERMAL | HW_THERMAL | POWER_BRAKE
 _SLOWED_SHARE = 0.05

@@ -4,6 +4,7 @@ import math
 from typing import List, NamedTuple, Optional, Sequence
 
 from remote_agent.machine.findings.finding import Finding
+from remote_agent.series_measures import slope
 
 _CLOCKS_SHARE = 0.005
 _CLOCKS_SECONDS = 0.01  # of a short measurement this is more, and means nothing
@@ -45,15 +46,15 @@ def of_steps(
 def trend(values: Sequence[float]) -> Trend:
     """The trend of at least three values."""
     count = len(values)
-    slope, mean = _slope(values), math.fsum(values) / count
+    rise, mean = slope(values), math.fsum(values) / count
     if mean == 0:
         return Trend(0.0, 0.0)
     middle = (count - 1) / 2
     squares = math.fsum((n - middle) ** 2 for n in range(count))
-    rest = [value - mean - slope * (n - middle) for n, value in enumerate(values)]
+    rest = [value - mean - rise * (n - middle) for n, value in enumerate(values)]
     error = math.sqrt(math.fsum(one * one for one in rest) / (count - 2) / squares)
-    t = slope / error if error else math.copysign(math.inf, slope) if slope else 0.0
-    return Trend(slope * (count - 1) / mean, t)
+    t = rise / error if error else math.copysign(math.inf, rise) if rise else 0.0
+    return Trend(rise * (count - 1) / mean, t)
 
 
 def _clock(steps: Sequence[float], gpu: float, wall: float) -> Optional[Finding]:
@@ -90,9 +91,9 @@ def _waver(steps: Sequence[float], has_drift: bool) -> Optional[Finding]:
     if len(steps) < 2:
         return None
     mean = math.fsum(steps) / len(steps)
-    slope = _slope(steps) if has_drift else 0.0
+    rise = slope(steps) if has_drift else 0.0
     middle = (len(steps) - 1) / 2
-    rest = [value - mean - slope * (n - middle) for n, value in enumerate(steps)]
+    rest = [value - mean - rise * (n - middle) for n, value in enumerate(steps)]
     deviation = math.sqrt(math.fsum(one * one for one in rest) / (len(steps) - 1))
     if not mean or 100 * deviation / mean <= _VARIATION_PERCENT:
         return None
@@ -109,10 +110,3 @@ def _speeds(steps: Sequence[float]) -> List[float]:
     starts = range(0, len(steps) - size + 1, size)
     spans = [math.fsum(steps[start : start + size]) for start in starts]
     return [size / span for span in spans if span > 0]
-
-
-def _slope(values: Sequence[float]) -> float:
-    """How much the values change from one to the next."""
-    middle = (len(values) - 1) / 2
-    moment = math.fsum((n - middle) * value for n, value in enumerate(values))
-    return moment / math.fsum((n - middle) ** 2 for n in range(len(values)))
