@@ -114,6 +114,19 @@ CREATE TABLE accounts (
     UNIQUE (email)
 );
 
+-- A sign-in. Its id is in the token, so that it can be listed and ended before it expires.
+CREATE TABLE sessions (
+    id            uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id       uuid NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
+    user_agent    text CHECK (length(user_agent) <= 300),
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    last_seen_at  timestamptz NOT NULL DEFAULT now(),  -- to the minute
+    expires_at    timestamptz NOT NULL,
+    revoked_at    timestamptz
+);
+CREATE INDEX sessions_user ON sessions (user_id);
+CREATE INDEX sessions_expired ON sessions (expires_at);
+
 -- Keys are random, so a plain SHA-256 is enough; the key itself is shown once and never stored.
 CREATE TABLE api_keys (
     id            uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -157,10 +170,13 @@ CREATE TABLE gpu_inventory (
     quantity         integer NOT NULL DEFAULT 1 CHECK (quantity >= 0),
     hours_available  amount NOT NULL DEFAULT 0,
     status           text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'inactive', 'maintenance')),
+    deleted_at       timestamptz,  -- deleted, and can be restored until it is forgotten
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
     UNIQUE (user_id, id)
 );
+CREATE INDEX gpu_inventory_listing ON gpu_inventory (user_id, created_at DESC, id DESC) WHERE deleted_at IS NULL;
+CREATE INDEX gpu_inventory_deleted ON gpu_inventory (deleted_at) WHERE deleted_at IS NOT NULL;
 
 CREATE TABLE gpu_instances (
     id                  uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -173,7 +189,8 @@ CREATE TABLE gpu_instances (
     vast_machine_id     text,
     provider            text DEFAULT 'custom',
     location            text,
-    price_per_hour      amount,
+    price_per_hour      amount,                          -- US dollars, of the whole instance
+    listed              boolean NOT NULL DEFAULT true,   -- shown in the public listing while it is active
 
     ssh_host            text NOT NULL CHECK (length(ssh_host) BETWEEN 1 AND 255),
     ssh_port            integer NOT NULL DEFAULT 22 CHECK (ssh_port BETWEEN 1 AND 65535),
@@ -181,6 +198,8 @@ CREATE TABLE gpu_instances (
     ssh_key             text CHECK (ssh_key IS NULL),  -- kept for its name; keys are in gpu_credentials, sealed
     host_key            text,                          -- pinned at first contact, before any login
     host_key_seen_at    timestamptz,
+    host_key_offered    text,                          -- another one that it showed since; no login was tried
+    host_key_offered_at timestamptz,
 
     -- What the supplier claims; null where nothing was claimed, then filled by the first measurement.
     gpu_name            text,
@@ -205,13 +224,15 @@ CREATE TABLE gpu_instances (
         ON DELETE SET NULL (gpu_inventory_id)
 );
 CREATE INDEX gpu_instances_listing ON gpu_instances (user_id, created_at DESC, id DESC);
+CREATE INDEX gpu_instances_changed ON gpu_instances (user_id, updated_at);
+CREATE INDEX gpu_instances_public ON gpu_instances (tested_at DESC, id) WHERE status = 'active' AND listed;
 
 -- How we log in to an instance. The private half is AES-256-GCM ciphertext under a data key that is
 -- itself wrapped by a key outside the database; both are bound to this row.
 CREATE TABLE gpu_credentials (
     id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     user_id      uuid NOT NULL DEFAULT auth.uid(),
-    instance_id  uuid NOT NULL UNIQUE,
+    instance_id  uuid UNIQUE,  -- null: the supplier's key, for every instance without a login of its own
     kind         text NOT NULL CHECK (kind IN ('supplied', 'generated')),
     public_key   text NOT NULL,
     fingerprint  text NOT NULL,
@@ -219,8 +240,39 @@ CREATE TABLE gpu_credentials (
     wrapped_key  bytea NOT NULL,
     ciphertext   bytea NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT now(),
+    CHECK (instance_id IS NOT NULL OR kind = 'generated'),
+    FOREIGN KEY (user_id) REFERENCES profiles (id) ON DELETE CASCADE,
     FOREIGN KEY (user_id, instance_id) REFERENCES gpu_instances (user_id, id) ON DELETE CASCADE
 );
+CREATE UNIQUE INDEX gpu_credentials_of_supplier ON gpu_credentials (user_id) WHERE instance_id IS NULL;
+
+-- A look at a machine before it is onboarded: address, host key, login, probe. A key that was supplied for it is
+-- sealed as in gpu_credentials and wiped when the check is over.
+CREATE TABLE connection_checks (
+    id             uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id        uuid NOT NULL DEFAULT auth.uid() REFERENCES profiles (id) ON DELETE CASCADE,
+    ssh_host       text NOT NULL CHECK (length(ssh_host) BETWEEN 1 AND 255),
+    ssh_port       integer NOT NULL CHECK (ssh_port BETWEEN 1 AND 65535),
+    ssh_user       text NOT NULL CHECK (length(ssh_user) BETWEEN 1 AND 64),
+    login          text NOT NULL CHECK (login IN ('supplied', 'shared')),
+    key_id         text,
+    wrapped_key    bytea,
+    ciphertext     bytea,
+    state          text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'checking', 'passed', 'failed')),
+    host_key       text,
+    steps          jsonb NOT NULL DEFAULT '[]' CHECK (pg_column_size(steps) < 65536),
+    probe          jsonb CHECK (pg_column_size(probe) < 65536),
+    error_code     text,
+    error_message  text,
+    evidence       jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(evidence) < 65536),
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    finished_at    timestamptz,
+    UNIQUE (user_id, id),
+    CHECK ((finished_at IS NULL) = (state IN ('queued', 'checking'))),
+    CHECK (finished_at IS NULL OR ciphertext IS NULL),
+    CHECK (state <> 'failed' OR error_code IS NOT NULL)
+);
+CREATE INDEX connection_checks_old ON connection_checks (created_at);
 
 CREATE TABLE performance_metrics (
     id                 uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -465,6 +517,20 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_expired ON idempotency_keys (expires_at);
 
+-- Who changed what of a supplier's, and every login to an instance; append-only, written by triggers and workers.
+CREATE TABLE audit_log (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id      uuid NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
+    at           timestamptz NOT NULL DEFAULT now(),
+    actor        text NOT NULL,  -- session, api_key, worker: what the caller signed in with
+    action       text NOT NULL,  -- table and what was done: gpu_instances.insert
+    subject_id   uuid,
+    instance_id  uuid,
+    detail       jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX audit_log_listing ON audit_log (user_id, id DESC);
+CREATE INDEX audit_log_instance ON audit_log (instance_id, id DESC) WHERE instance_id IS NOT NULL;
+
 -- ---------------------------------------------------------------------------------------------------
 -- Rules on change
 -- ---------------------------------------------------------------------------------------------------
@@ -490,6 +556,74 @@ BEGIN
 END
 $$;
 CREATE TRIGGER append_only BEFORE UPDATE ON gpu_test_events FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- Another address is another machine: what was measured and which key was seen is not its own.
+CREATE FUNCTION readdress_instance() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    IF (NEW.ssh_host, NEW.ssh_port) IS DISTINCT FROM (OLD.ssh_host, OLD.ssh_port) THEN
+        IF OLD.test_status = 'running' THEN
+            RAISE EXCEPTION 'instance % is being tested', OLD.id USING ERRCODE = 'object_in_use';
+        END IF;
+        NEW.status := 'pending';
+        NEW.test_status := 'not_started';
+        NEW.host_key := NULL;
+        NEW.host_key_seen_at := NULL;
+        NEW.host_key_offered := NULL;
+        NEW.host_key_offered_at := NULL;
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER readdress_instance BEFORE UPDATE OF ssh_host, ssh_port ON gpu_instances
+    FOR EACH ROW EXECUTE FUNCTION readdress_instance();
+
+-- What changed, without secrets and without what the system itself keeps up to date.
+CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    untold CONSTANT text[] := '{id,user_id,created_at,updated_at,status,test_status,tested_at,nonce,epoch,secret_hash,
+        key_id,wrapped_key,ciphertext,next_due_at,next_fire_at,last_due_at,last_outcome,last_used_at,
+        instance_status,instance_test_status,host_key_seen_at,host_key_offered_at,metadata}';
+    claims CONSTANT jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+    before jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) ELSE '{}' END;
+    after  jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) ELSE '{}' END;
+    subject jsonb := CASE WHEN TG_OP = 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END;
+    told jsonb;
+BEGIN
+    IF TG_TABLE_NAME = 'gpu_inventory' THEN  -- its status is the supplier's word
+        before := before || jsonb_build_object('item_status', before -> 'status');
+        after := after || jsonb_build_object('item_status', after -> 'status');
+    END IF;
+    SELECT coalesce(jsonb_object_agg(
+        key, CASE TG_OP WHEN 'UPDATE' THEN jsonb_build_array(before -> key, value) ELSE value END), '{}')
+    INTO told
+    FROM jsonb_each(CASE TG_OP WHEN 'DELETE' THEN before ELSE after END)
+    WHERE NOT key = ANY (untold)
+      AND CASE TG_OP WHEN 'UPDATE' THEN before -> key IS DISTINCT FROM value ELSE value <> 'null' END;
+    IF TG_OP = 'UPDATE' AND told = '{}' OR subject ->> 'user_id' IS NULL
+       -- With its supplier goes everything, this log too.
+       OR NOT EXISTS (SELECT FROM profiles WHERE id = (subject ->> 'user_id')::uuid) THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO audit_log (user_id, actor, action, subject_id, instance_id, detail)
+    VALUES ((subject ->> 'user_id')::uuid,
+            coalesce(claims ->> 'via', CASE claims ->> 'role' WHEN 'service_role' THEN 'worker' END, 'session'),
+            TG_TABLE_NAME || '.' || lower(TG_OP), (subject ->> 'id')::uuid,
+            CASE TG_TABLE_NAME WHEN 'gpu_instances' THEN subject ->> 'id' ELSE subject ->> 'instance_id' END::uuid, told);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER audit AFTER INSERT OR DELETE OR UPDATE OF ssh_host, ssh_port, ssh_user, provider, location, price_per_hour,
+    listed, host_key, host_key_offered ON gpu_instances FOR EACH ROW EXECUTE FUNCTION audit();
+CREATE TRIGGER audit AFTER INSERT OR UPDATE OF cancel_requested_at ON gpu_test_runs
+    FOR EACH ROW EXECUTE FUNCTION audit();
+CREATE TRIGGER audit AFTER INSERT OR DELETE OR UPDATE ON gpu_test_schedules FOR EACH ROW EXECUTE FUNCTION audit();
+CREATE TRIGGER audit AFTER INSERT OR DELETE OR UPDATE ON gpu_inventory FOR EACH ROW EXECUTE FUNCTION audit();
+CREATE TRIGGER audit AFTER INSERT OR DELETE OR UPDATE ON gpu_credentials FOR EACH ROW EXECUTE FUNCTION audit();
+CREATE TRIGGER audit AFTER INSERT OR UPDATE OF revoked_at ON api_keys FOR EACH ROW EXECUTE FUNCTION audit();
+CREATE TRIGGER audit AFTER INSERT OR UPDATE OF revoked_at ON sessions FOR EACH ROW EXECUTE FUNCTION audit();
+CREATE TRIGGER audit AFTER INSERT OR UPDATE ON supplier_profiles FOR EACH ROW EXECUTE FUNCTION audit();
 
 CREATE TRIGGER touch BEFORE UPDATE ON profiles FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();
 CREATE TRIGGER touch BEFORE UPDATE ON supplier_profiles FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();
@@ -641,6 +775,73 @@ CREATE FUNCTION sign_up(p_email text, p_password_hash text) RETURNS uuid
     SELECT id, lower(p_email), p_password_hash FROM profile RETURNING user_id
 $$;
 
+-- The seconds to live are the caller's setting; the clock is the database's.
+CREATE FUNCTION open_session(p_user_id uuid, p_user_agent text, p_seconds double precision) RETURNS uuid
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    INSERT INTO sessions (user_id, user_agent, expires_at)
+    VALUES (p_user_id, left(p_user_agent, 300), now() + make_interval(secs => p_seconds)) RETURNING id
+$$;
+
+-- The supplier of a session that is neither over nor revoked, and a note that it was seen (at most one write a minute).
+CREATE FUNCTION use_session(p_session_id uuid) RETURNS uuid
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    UPDATE sessions SET last_seen_at = now()
+    WHERE id = p_session_id AND revoked_at IS NULL AND last_seen_at < now() - interval '1 minute';
+    SELECT user_id FROM sessions WHERE id = p_session_id AND revoked_at IS NULL AND expires_at > now()
+$$;
+
+-- A new password ends every session but the one that set it.
+CREATE FUNCTION change_password(p_user_id uuid, p_password_hash text, p_session_id uuid) RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    UPDATE accounts SET password_hash = p_password_hash WHERE user_id = p_user_id;
+    UPDATE sessions SET revoked_at = now()
+    WHERE user_id = p_user_id AND revoked_at IS NULL AND id IS DISTINCT FROM p_session_id
+$$;
+
+-- A check's job, in the transaction that wrote the check.
+CREATE FUNCTION defer_connection_check(p_check_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    PERFORM FROM connection_checks WHERE id = p_check_id AND user_id = auth.uid() AND state = 'queued';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such check' USING ERRCODE = 'no_data_found';
+    END IF;
+    PERFORM procrastinate_defer_jobs_v1(ARRAY[ROW(
+        'checks', 'check_connection', 0, NULL, NULL, jsonb_build_object('check_id', p_check_id), NULL
+    )::procrastinate_job_to_defer_v1]);
+END
+$$;
+
+-- A supplier takes the key that a machine showed since, by its text, so that nobody takes one that came after.
+-- Raises no_data_found where it is not the one on offer.
+CREATE FUNCTION accept_host_key(p_instance_id uuid, p_host_key text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    UPDATE gpu_instances SET host_key = host_key_offered, host_key_seen_at = now(),
+           host_key_offered = NULL, host_key_offered_at = NULL
+    WHERE id = p_instance_id AND user_id = auth.uid() AND host_key_offered = p_host_key;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such host key on offer' USING ERRCODE = 'no_data_found';
+    END IF;
+END
+$$;
+
+-- An instance that was checked before it was onboarded keeps the host key that the check saw. A supplier can't
+-- write that column, so the key is the check's own.
+CREATE FUNCTION pin_checked_host_key(p_instance_id uuid, p_check_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    UPDATE gpu_instances i SET host_key = c.host_key, host_key_seen_at = c.finished_at
+    FROM connection_checks c
+    WHERE i.id = p_instance_id AND i.user_id = auth.uid() AND i.host_key IS NULL
+      AND c.id = p_check_id AND c.user_id = i.user_id AND c.host_key IS NOT NULL
+      AND (c.ssh_host, c.ssh_port) = (i.ssh_host, i.ssh_port);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such check of this address' USING ERRCODE = 'no_data_found';
+    END IF;
+END
+$$;
+
 CREATE FUNCTION account_for_sign_in(p_email text) RETURNS TABLE (user_id uuid, password_hash text)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT a.user_id, a.password_hash FROM accounts a WHERE a.email = lower(p_email)
@@ -678,7 +879,9 @@ BEGIN
         'request_run(uuid, text, jsonb, uuid, timestamptz)', 'cancel_run(uuid, text, text)',
         'submission_target(uuid, uuid)',
         'apply_submission(uuid, uuid, jsonb, text, text, boolean, jsonb)', 'sign_up(text, text)', 'account_for_sign_in(text)',
-        'ensure_profile(uuid, text)', 'use_api_key(text)', 'run_heads(uuid[])'
+        'ensure_profile(uuid, text)', 'use_api_key(text)', 'run_heads(uuid[])',
+        'open_session(uuid, text, double precision)', 'use_session(uuid)', 'change_password(uuid, text, uuid)',
+        'defer_connection_check(uuid)', 'accept_host_key(uuid, text)', 'pin_checked_host_key(uuid, uuid)', 'audit()'
     ] LOOP
         EXECUTE format('ALTER FUNCTION public.%s OWNER TO service_role', door);
         EXECUTE format('REVOKE ALL ON FUNCTION public.%s FROM PUBLIC, anon, authenticated', door);
@@ -689,6 +892,8 @@ END
 $doors$;
 GRANT EXECUTE ON FUNCTION request_run(uuid, text, jsonb, uuid, timestamptz) TO authenticated;
 GRANT EXECUTE ON FUNCTION cancel_run(uuid, text, text) TO authenticated;
+GRANT EXECUTE ON FUNCTION defer_connection_check(uuid), accept_host_key(uuid, text), pin_checked_host_key(uuid, uuid)
+    TO authenticated;
 REVOKE ALL ON FUNCTION settle_instance(uuid, text, text, boolean, jsonb) FROM PUBLIC, anon, authenticated;
 GRANT EXECUTE ON FUNCTION settle_instance(uuid, text, text, boolean, jsonb) TO service_role;
 
@@ -705,7 +910,8 @@ BEGIN
         SELECT c.relname, c.relkind FROM pg_class c
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'S')
           AND (c.relname LIKE 'procrastinate%' OR c.relname LIKE 'gpu\_%' OR c.relname IN (
-               'profiles', 'accounts', 'api_keys', 'supplier_profiles', 'performance_metrics', 'idempotency_keys'))
+               'profiles', 'accounts', 'sessions', 'api_keys', 'supplier_profiles', 'connection_checks',
+               'performance_metrics', 'idempotency_keys', 'audit_log', 'audit_log_id_seq'))
     LOOP
         EXECUTE format('REVOKE ALL ON %s %I FROM PUBLIC, anon, authenticated',
                        CASE ours.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, ours.relname);
@@ -718,7 +924,8 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO service_role;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO service_role;
 
 GRANT SELECT ON profiles, gpu_instances, gpu_test_runs, gpu_test_events, gpu_test_results, gpu_test_firings,
-                gpu_test_figures, gpu_test_telemetry TO authenticated;
+                gpu_test_figures, gpu_test_telemetry, sessions, audit_log TO authenticated;
+GRANT UPDATE (revoked_at) ON sessions TO authenticated;
 GRANT SELECT, INSERT, UPDATE (answer) ON idempotency_keys TO authenticated;
 GRANT SELECT, INSERT, UPDATE ON supplier_profiles TO authenticated;
 GRANT SELECT, INSERT, UPDATE, DELETE ON gpu_inventory, gpu_test_schedules TO authenticated;
@@ -728,7 +935,8 @@ GRANT SELECT, INSERT ON performance_metrics TO authenticated;
 GRANT INSERT (id, user_id, gpu_inventory_id, vast_instance_id, vast_offer_id, vast_machine_id, provider, location,
               price_per_hour, ssh_host, ssh_port, ssh_user, gpu_name, gpu_count, cuda_version, disk_space_gb,
               cpu_count, ram_gb, metadata) ON gpu_instances TO authenticated;
-GRANT UPDATE (gpu_inventory_id, provider, location, price_per_hour, metadata) ON gpu_instances TO authenticated;
+GRANT UPDATE (gpu_inventory_id, provider, location, price_per_hour, listed, metadata, ssh_host, ssh_port, ssh_user)
+    ON gpu_instances TO authenticated;
 GRANT DELETE ON gpu_instances TO authenticated;
 
 -- Secrets go in and do not come out.
@@ -738,14 +946,18 @@ GRANT INSERT (id, user_id, name, public_id, secret_hash, scopes, expires_at) ON 
 GRANT SELECT (id, user_id, role, name, public_id, scopes, expires_at, revoked_at, last_used_at, created_at)
     ON api_keys TO authenticated;
 GRANT UPDATE (revoked_at) ON api_keys TO authenticated;
+GRANT INSERT (id, user_id, ssh_host, ssh_port, ssh_user, login, key_id, wrapped_key, ciphertext)
+    ON connection_checks TO authenticated;
+GRANT SELECT (id, user_id, ssh_host, ssh_port, ssh_user, login, state, host_key, steps, probe, error_code, error_message,
+              evidence, created_at, finished_at) ON connection_checks TO authenticated;
 
 DO $security$
 DECLARE
     tenant_table text;
 BEGIN
     FOREACH tenant_table IN ARRAY ARRAY[
-        'profiles', 'accounts', 'api_keys', 'supplier_profiles', 'gpu_inventory', 'gpu_instances', 'gpu_credentials',
-        'performance_metrics', 'gpu_test_schedules', 'gpu_test_firings', 'gpu_test_runs', 'gpu_test_events',
+        'profiles', 'accounts', 'sessions', 'api_keys', 'supplier_profiles', 'gpu_inventory', 'gpu_instances',
+        'gpu_credentials', 'connection_checks', 'audit_log', 'performance_metrics', 'gpu_test_schedules', 'gpu_test_firings', 'gpu_test_runs', 'gpu_test_events',
         'gpu_test_results', 'gpu_test_figures', 'gpu_test_telemetry', 'idempotency_keys'
     ] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tenant_table);
@@ -769,6 +981,6 @@ CREATE TABLE harborx_schema (
     version     integer NOT NULL,
     applied_at  timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO harborx_schema (version) VALUES (3);
+INSERT INTO harborx_schema (version) VALUES (4);
 REVOKE ALL ON harborx_schema FROM PUBLIC, anon, authenticated;
 GRANT SELECT ON harborx_schema TO harborx_api, service_role;

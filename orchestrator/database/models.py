@@ -33,6 +33,39 @@ class Profile(SQLModel, table=True):
     updated_at: datetime | None = None
 
 
+class SignIn(SQLModel, table=True):
+    """A session of a supplier: its id is in the token."""
+
+    __tablename__ = "sessions"
+
+    id: UUID = _id()
+    user_id: UUID
+    user_agent: str | None
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+
+
+class SupplierProfile(SQLModel, table=True):
+    """The company behind a supplier."""
+
+    __tablename__ = "supplier_profiles"
+
+    id: UUID = _id()
+    user_id: UUID
+    company_name: str
+    legal_business_name: str
+    contact_email: str
+    contact_phone: str
+    business_address: str
+    authorized_signatory: str
+    signatory_title: str
+    infrastructure_description: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
 class ApiKey(SQLModel, table=True):
     """Without `secret_hash`, which no tenant may read."""
 
@@ -59,6 +92,7 @@ class InventoryItem(SQLModel, table=True):
     quantity: int
     hours_available: float
     status: str
+    deleted_at: datetime | None
     created_at: datetime
     updated_at: datetime
 
@@ -75,11 +109,14 @@ class Instance(SQLModel, table=True):
     provider: str | None
     location: str | None
     price_per_hour: float | None
+    listed: bool
     ssh_host: str
     ssh_port: int
     ssh_user: str
     host_key: str | None
     host_key_seen_at: datetime | None
+    host_key_offered: str | None
+    host_key_offered_at: datetime | None
     gpu_name: str | None
     gpu_count: int | None
     cuda_version: str | None
@@ -97,13 +134,16 @@ class Instance(SQLModel, table=True):
 
 
 class Credential(SQLModel, table=True):
-    """How we log in to an instance; tenants may not read the sealed columns."""
+    """
+    How we log in to an instance, or, without one, to all of a supplier's that have no login of their own; tenants
+    may not read the sealed columns.
+    """
 
     __tablename__ = "gpu_credentials"
 
     id: UUID = Field(primary_key=True)
     user_id: UUID
-    instance_id: UUID
+    instance_id: UUID | None
     kind: str
     public_key: str
     fingerprint: str
@@ -111,6 +151,48 @@ class Credential(SQLModel, table=True):
     wrapped_key: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     ciphertext: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     created_at: datetime | None = None
+
+
+class ConnectionCheck(SQLModel, table=True):
+    """A look at a machine before it is onboarded; tenants may not read the sealed columns."""
+
+    __tablename__ = "connection_checks"
+
+    id: UUID = Field(primary_key=True)
+    user_id: UUID
+    ssh_host: str
+    ssh_port: int
+    ssh_user: str
+    login: str
+    key_id: str | None = Field(sa_column=Column(Text, nullable=True))
+    wrapped_key: bytes | None = Field(sa_column=Column(LargeBinary, nullable=True))
+    ciphertext: bytes | None = Field(sa_column=Column(LargeBinary, nullable=True))
+    state: str
+    host_key: str | None
+    steps: list[dict[str, Any]] = Field(
+        default_factory=list, sa_column=Column(JSONB, nullable=False)
+    )
+    probe: dict[str, Any] | None = Field(sa_column=Column(JSONB, nullable=True))
+    error_code: str | None
+    error_message: str | None
+    evidence: dict[str, Any] = _json()
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class AuditEntry(SQLModel, table=True):
+    """Who changed what, and every login to an instance; append-only."""
+
+    __tablename__ = "audit_log"
+
+    id: int = _id()
+    user_id: UUID
+    at: datetime
+    actor: str
+    action: str
+    subject_id: UUID | None
+    instance_id: UUID | None
+    detail: dict[str, Any] = _json()
 
 
 class Schedule(SQLModel, table=True):

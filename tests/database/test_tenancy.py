@@ -17,6 +17,10 @@ _SEED = """
 INSERT INTO profiles (id, email) VALUES (%(user)s, %(user)s::text || '@example.com');
 INSERT INTO accounts (user_id, email, password_hash)
     VALUES (%(user)s, %(user)s::text || '@example.com', '$argon2id$x');
+INSERT INTO sessions (id, user_id, expires_at) VALUES (%(user)s, %(user)s, now() + interval '1 day');
+INSERT INTO connection_checks (id, user_id, ssh_host, ssh_port, ssh_user, login, key_id, wrapped_key, ciphertext)
+    VALUES (%(user)s, %(user)s, 'host', 22, 'root', 'supplied', 'k', 'w', 'c');
+INSERT INTO audit_log (user_id, actor, action) VALUES (%(user)s, 'session', 'test');
 INSERT INTO api_keys (id, user_id, name, public_id, secret_hash)
     VALUES (%(user)s, %(user)s, 'key', %(user)s::text, sha256('x'));
 INSERT INTO supplier_profiles (user_id, company_name, legal_business_name, contact_email, contact_phone,
@@ -47,6 +51,9 @@ _SECRETS = [
     ("gpu_credentials", "ciphertext"),
     ("gpu_credentials", "wrapped_key"),
     ("gpu_credentials", "key_id"),
+    ("connection_checks", "ciphertext"),
+    ("connection_checks", "wrapped_key"),
+    ("connection_checks", "key_id"),
     ("accounts", "password_hash"),
     ("api_keys", "secret_hash"),
 ]
@@ -147,6 +154,7 @@ def test_a_supplier_changes_nothing_of_another(api: Connection) -> None:
     assert changeable == {
         *("supplier_profiles", "gpu_inventory", "gpu_instances", "gpu_test_schedules", "api_keys"),
         "idempotency_keys",
+        "sessions",
     }
 
 
@@ -208,7 +216,11 @@ def test_a_run_is_requested_for_an_own_instance_only(api: Connection) -> None:
         "UPDATE gpu_instances SET status = 'active'",
         "UPDATE gpu_instances SET test_status = 'completed'",
         "UPDATE gpu_instances SET tested_at = now()",
-        "UPDATE gpu_instances SET ssh_host = 'elsewhere'",
+        "UPDATE gpu_instances SET host_key = 'mine'",
+        "UPDATE connection_checks SET state = 'passed'",
+        "UPDATE sessions SET expires_at = now() + interval '10 years'",
+        "INSERT INTO audit_log (user_id, actor, action) VALUES (auth.uid(), 'worker', 'nothing')",
+        "DELETE FROM audit_log",
         "UPDATE gpu_instances SET host_key = 'another'",
         "UPDATE gpu_instances SET gpu_name = 'H200'",
         "INSERT INTO gpu_instances (vast_instance_id, ssh_host, status) VALUES ('two', 'h', 'active')",
