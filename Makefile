@@ -1,5 +1,6 @@
 # demo   the whole product on this machine; ARGS=--once ends after the result
 # test   the whole test suite              check   format, lint, types, layers
+# client the dashboard's types from the API's OpenAPI document
 # bench  the benchmarks of bench/ (ARGS)
 # bench-agent  how the agent measures, against timm and SuperBench (ARGS="--only same --json FILE")
 # chaos  faults on purpose (ARGS="--kills 30 --seed 7"); without counts, the full form
@@ -11,15 +12,19 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
+# The dashboard's tests drive a real browser; HARBORX_TEST_CHROMIUM names another than Debian's.
+CHROMIUM := $(or $(HARBORX_TEST_CHROMIUM),/usr/bin/chromium)
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+DASHBOARD := $(shell find dashboard -name node_modules -prune -o -name __pycache__ -prune -o -type f -print)
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --editable
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check bench bench-agent chaos
+.PHONY: demo test check client bench bench-agent chaos
 
 demo: $(VENV)/.has-embedded
 	@$(BIN)/harborx demo --state .demo $(ARGS)
 
-test: $(VENV)/.has-test
+test: $(VENV)/.has-test $(CHROMIUM)
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.has-dev
@@ -27,6 +32,11 @@ check: $(VENV)/.has-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python dashboard/npm.py run check
+
+client: $(VENV)/.has-dev
+	$(BIN)/python dashboard/openapi.py > dashboard/openapi.json
+	$(BIN)/python dashboard/npm.py run client
 
 bench: $(VENV)/.has-test
 	$(BIN)/python -m bench $(ARGS)
@@ -38,7 +48,7 @@ chaos: $(VENV)/.has-test
 	@$(BIN)/python -m bench.chaos $(ARGS)
 
 # The extras grow: dev has all of test, test has all of embedded.
-$(VENV)/.has-%: pyproject.toml | $(BIN)/python
+$(VENV)/.has-%: pyproject.toml hatch_build.py $(DASHBOARD) | $(BIN)/python
 	@echo "Installing into $(VENV) ($*); the first time takes minutes."
 	@$(PIP) '.[$*]'
 	@touch $@
@@ -46,6 +56,11 @@ $(VENV)/.has-%: pyproject.toml | $(BIN)/python
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=...")'
 	@$(PYTHON) -m venv $(VENV)
+
+/usr/bin/chromium:
+	@echo "Installing Debian's chromium for the dashboard's tests."
+	@$(AS_ROOT) apt-get update -qq
+	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium
 
 # A venv of its own: torchvision decides which torch it gets, and for the agent's torch there may be none.
 $(BENCH_VENV)/.has-bench: pyproject.toml

@@ -125,7 +125,7 @@ CREATE TABLE sessions (
     revoked_at    timestamptz
 );
 CREATE INDEX sessions_user ON sessions (user_id);
-CREATE INDEX sessions_expired ON sessions (expires_at);
+CREATE INDEX sessions_ended ON sessions (least(expires_at, revoked_at));
 
 -- Keys are random, so a plain SHA-256 is enough; the key itself is shown once and never stored.
 CREATE TABLE api_keys (
@@ -224,8 +224,10 @@ CREATE TABLE gpu_instances (
         ON DELETE SET NULL (gpu_inventory_id)
 );
 CREATE INDEX gpu_instances_listing ON gpu_instances (user_id, created_at DESC, id DESC);
+CREATE INDEX gpu_instances_inventory ON gpu_instances (user_id, gpu_inventory_id) WHERE gpu_inventory_id IS NOT NULL;
 CREATE INDEX gpu_instances_changed ON gpu_instances (user_id, updated_at);
-CREATE INDEX gpu_instances_public ON gpu_instances (tested_at DESC, id) WHERE status = 'active' AND listed;
+CREATE INDEX gpu_instances_public ON gpu_instances (tested_at DESC, id DESC)
+    WHERE listed AND status IN ('active', 'testing');
 
 -- How we log in to an instance. The private half is AES-256-GCM ciphertext under a data key that is
 -- itself wrapped by a key outside the database; both are bound to this row.
@@ -233,28 +235,30 @@ CREATE TABLE gpu_credentials (
     id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     user_id      uuid NOT NULL DEFAULT auth.uid(),
     instance_id  uuid UNIQUE,  -- null: the supplier's key, for every instance without a login of its own
-    kind         text NOT NULL CHECK (kind IN ('supplied', 'generated')),
+    kind         text NOT NULL CHECK (kind IN ('supplied', 'generated', 'certificate')),
     public_key   text NOT NULL,
     fingerprint  text NOT NULL,
-    key_id       text NOT NULL,
-    wrapped_key  bytea NOT NULL,
-    ciphertext   bytea NOT NULL,
+    key_id       text,
+    wrapped_key  bytea,
+    ciphertext   bytea,
     created_at   timestamptz NOT NULL DEFAULT now(),
     CHECK (instance_id IS NOT NULL OR kind = 'generated'),
+    -- With our user CA each login has a key pair of its own, and nothing is kept.
+    CHECK (num_nonnulls(key_id, wrapped_key, ciphertext) = CASE kind WHEN 'certificate' THEN 0 ELSE 3 END),
     FOREIGN KEY (user_id) REFERENCES profiles (id) ON DELETE CASCADE,
     FOREIGN KEY (user_id, instance_id) REFERENCES gpu_instances (user_id, id) ON DELETE CASCADE
 );
 CREATE UNIQUE INDEX gpu_credentials_of_supplier ON gpu_credentials (user_id) WHERE instance_id IS NULL;
 
 -- A look at a machine before it is onboarded: address, host key, login, probe. A key that was supplied for it is
--- sealed as in gpu_credentials and wiped when the check is over.
+-- sealed as in gpu_credentials and wiped when a worker takes the check, or nobody has within two minutes.
 CREATE TABLE connection_checks (
     id             uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     user_id        uuid NOT NULL DEFAULT auth.uid() REFERENCES profiles (id) ON DELETE CASCADE,
     ssh_host       text NOT NULL CHECK (length(ssh_host) BETWEEN 1 AND 255),
     ssh_port       integer NOT NULL CHECK (ssh_port BETWEEN 1 AND 65535),
     ssh_user       text NOT NULL CHECK (length(ssh_user) BETWEEN 1 AND 64),
-    login          text NOT NULL CHECK (login IN ('supplied', 'shared')),
+    login          text NOT NULL CHECK (login IN ('supplied', 'shared', 'certificate')),
     key_id         text,
     wrapped_key    bytea,
     ciphertext     bytea,
@@ -273,6 +277,7 @@ CREATE TABLE connection_checks (
     CHECK (state <> 'failed' OR error_code IS NOT NULL)
 );
 CREATE INDEX connection_checks_old ON connection_checks (created_at);
+CREATE INDEX connection_checks_unfinished ON connection_checks (created_at) WHERE finished_at IS NULL;
 
 CREATE TABLE performance_metrics (
     id                 uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -312,6 +317,7 @@ CREATE TABLE gpu_test_schedules (
     FOREIGN KEY (user_id, instance_id) REFERENCES gpu_instances (user_id, id) ON DELETE CASCADE
 );
 CREATE INDEX gpu_test_schedules_due ON gpu_test_schedules (next_fire_at) WHERE enabled;
+CREATE INDEX gpu_test_schedules_changed ON gpu_test_schedules (user_id, updated_at);
 
 -- What became of every due time: a time that had no run has a row that says why.
 CREATE TABLE gpu_test_firings (
@@ -376,6 +382,10 @@ CREATE TABLE gpu_test_runs (
 CREATE UNIQUE INDEX gpu_test_runs_one_unfinished ON gpu_test_runs (instance_id) WHERE finished_at IS NULL;
 CREATE INDEX gpu_test_runs_listing ON gpu_test_runs (user_id, created_at DESC, id DESC);
 CREATE INDEX gpu_test_runs_instance ON gpu_test_runs (instance_id, created_at DESC);
+CREATE INDEX gpu_test_runs_finished ON gpu_test_runs (instance_id, finished_at DESC) INCLUDE (user_id, error_code)
+    WHERE finished_at IS NOT NULL;
+-- Those that a worker has begun: how they move is told to whoever watches the fleet.
+CREATE INDEX gpu_test_runs_moving ON gpu_test_runs (user_id) WHERE finished_at IS NULL AND epoch > 0;
 CREATE INDEX gpu_test_runs_to_clean ON gpu_test_runs (clean_due_at) WHERE clean_due_at IS NOT NULL;
 
 CREATE TABLE gpu_test_events (
@@ -462,6 +472,9 @@ CREATE TABLE gpu_test_results (
     FOREIGN KEY (user_id, run_id) REFERENCES gpu_test_runs (user_id, id) ON DELETE CASCADE
 );
 CREATE INDEX gpu_test_results_instance ON gpu_test_results (gpu_instance_id, created_at DESC, id DESC);
+-- For trends: read from the index alone, row security included.
+CREATE INDEX gpu_test_results_trend ON gpu_test_results (gpu_instance_id, created_at DESC, id DESC)
+    INCLUDE (user_id, throughput_images_per_sec) WHERE throughput_images_per_sec IS NOT NULL;
 CREATE INDEX gpu_test_results_listing ON gpu_test_results (user_id, created_at DESC, id DESC);
 
 -- Every figure of a run that ended with a result, the requested training among them. A value of null could not be
@@ -488,6 +501,7 @@ CREATE TABLE gpu_test_figures (
 );
 CREATE INDEX gpu_test_figures_ranking ON gpu_test_figures (user_id, configuration_hash, name, value DESC)
     WHERE configuration_hash IS NOT NULL AND value IS NOT NULL;
+CREATE INDEX gpu_test_figures_instance ON gpu_test_figures (instance_id);  -- an instance is deleted with them
 
 -- What a GPU did while it was measured: one packed row a run and GPU (docs/agent-contract.md), and what it comes to.
 CREATE TABLE gpu_test_telemetry (
@@ -522,7 +536,7 @@ CREATE TABLE audit_log (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     user_id      uuid NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
     at           timestamptz NOT NULL DEFAULT now(),
-    actor        text NOT NULL,  -- session, api_key, worker: what the caller signed in with
+    actor        text NOT NULL,  -- session, api_key, cli, worker: what the caller signed in with
     action       text NOT NULL,  -- table and what was done: gpu_instances.insert
     subject_id   uuid,
     instance_id  uuid,
@@ -530,6 +544,8 @@ CREATE TABLE audit_log (
 );
 CREATE INDEX audit_log_listing ON audit_log (user_id, id DESC);
 CREATE INDEX audit_log_instance ON audit_log (instance_id, id DESC) WHERE instance_id IS NOT NULL;
+CREATE INDEX audit_log_deleted ON audit_log (user_id, at)
+    WHERE action IN ('gpu_instances.delete', 'gpu_test_schedules.delete');
 
 -- ---------------------------------------------------------------------------------------------------
 -- Rules on change
@@ -790,10 +806,11 @@ CREATE FUNCTION use_session(p_session_id uuid) RETURNS uuid
     SELECT user_id FROM sessions WHERE id = p_session_id AND revoked_at IS NULL AND expires_at > now()
 $$;
 
--- A new password ends every session but the one that set it.
+-- A new password ends every session but the one that set it. The log tells of it without the hash.
 CREATE FUNCTION change_password(p_user_id uuid, p_password_hash text, p_session_id uuid) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     UPDATE accounts SET password_hash = p_password_hash WHERE user_id = p_user_id;
+    INSERT INTO audit_log (user_id, actor, action) VALUES (p_user_id, 'session', 'accounts.password');
     UPDATE sessions SET revoked_at = now()
     WHERE user_id = p_user_id AND revoked_at IS NULL AND id IS DISTINCT FROM p_session_id
 $$;
@@ -870,6 +887,77 @@ CREATE FUNCTION run_heads(p_run_ids uuid[]) RETURNS TABLE (id uuid, last_seq big
     SELECT r.id, r.last_seq, r.finished_at IS NOT NULL FROM gpu_test_runs r WHERE r.id = ANY (p_run_ids)
 $$;
 
+-- What changed of the instances of these suppliers, so that one process can wake all its watchers with one query.
+-- A mark names a state of something; which one is for whoever compares marks. Of what is stamped by its transaction's
+-- start, that is everything stamped later than p_since, which therefore has to lie back longer than a transaction
+-- may last. A run's request and end touch its instance; in between, its state is a mark of its own.
+CREATE FUNCTION fleet_changes(p_user_ids uuid[], p_since timestamptz)
+    RETURNS TABLE (user_id uuid, instance_id uuid, mark text)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT i.user_id, i.id, 'instance ' || i.updated_at
+    FROM gpu_instances i WHERE i.user_id = ANY (p_user_ids) AND i.updated_at > p_since
+    UNION ALL
+    SELECT r.user_id, r.instance_id, concat_ws(' ', 'run', r.id, r.state, r.not_before, r.cancel_requested_at)
+    FROM gpu_test_runs r WHERE r.user_id = ANY (p_user_ids) AND r.finished_at IS NULL AND r.epoch > 0
+    UNION ALL
+    SELECT r.user_id, r.gpu_instance_id, 'result ' || r.id
+    FROM gpu_test_results r WHERE r.user_id = ANY (p_user_ids) AND r.created_at > p_since
+    UNION ALL
+    SELECT s.user_id, s.instance_id, 'schedule ' || s.updated_at
+    FROM gpu_test_schedules s WHERE s.user_id = ANY (p_user_ids) AND s.updated_at > p_since
+    UNION ALL
+    SELECT a.user_id, a.instance_id, 'deleted ' || a.id
+    FROM audit_log a WHERE a.user_id = ANY (p_user_ids) AND a.at > p_since
+      AND a.action IN ('gpu_instances.delete', 'gpu_test_schedules.delete')
+$$;
+
+-- The public listing: what anybody may know of an instance, and nothing else.
+CREATE TYPE public_listing AS (
+    id uuid, gpu_name text, gpu_count integer, location text, price_per_hour double precision,
+    throughput_images_per_sec double precision, throughput_low double precision, throughput_high double precision,
+    compute_miles_per_hour double precision, power_draw_watts double precision, measured_at timestamptz,
+    tests_90d bigint, passed_90d bigint, profile text, "precision" text, batch_size integer, image_size integer, mode text,
+    torch_version text, driver_version text, cuda_version text, configuration_hash text
+);
+
+-- An instance is listed while its newest test that proved something passed, also while it is tested again; tested_at is
+-- that test's end, stamped with its result. Of its tests those count that proved something: what could not be measured
+-- is nobody's fault.
+CREATE FUNCTION listing_of(p_instance_id uuid) RETURNS SETOF public_listing
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT i.id, coalesce(r.measured_gpu_name, CASE r.device WHEN 'cpu' THEN 'CPU' END), r.measured_gpu_count,
+           i.location, i.price_per_hour, r.throughput_images_per_sec, r.throughput_low, r.throughput_high,
+           r.compute_miles_per_hour, r.power_draw_watts, i.tested_at, tests.ended, tests.passed,
+           r.profile, r.precision, r.batch_size, r.image_size, r.mode,
+           r.torch_version, r.driver_version, r.cuda_version, r.configuration_hash
+    FROM gpu_instances i
+    CROSS JOIN LATERAL (
+        SELECT * FROM gpu_test_results latest
+        WHERE latest.gpu_instance_id = i.id AND latest.source = 'pushed' AND latest.verdict = 'passed'
+        ORDER BY latest.created_at DESC, latest.id DESC LIMIT 1
+    ) r
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS ended, count(*) FILTER (WHERE ran.state = 'passed') AS passed
+        FROM gpu_test_runs ran
+        WHERE ran.instance_id = i.id AND ran.finished_at > now() - interval '90 days' AND ran.state IN ('passed', 'failed')
+    ) tests
+    WHERE i.id = p_instance_id AND i.listed AND i.tested_at IS NOT NULL
+      AND (i.status = 'active' OR i.status = 'testing' AND EXISTS (
+          SELECT FROM gpu_test_runs ran
+          WHERE ran.instance_id = i.id AND ran.finished_at IS NULL AND ran.instance_status = 'active'))
+$$;
+
+-- A page of it, the latest tested first, behind p_before and p_before_id.
+CREATE FUNCTION listing_page(p_before timestamptz, p_before_id uuid, p_limit integer) RETURNS SETOF public_listing
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT each.* FROM (
+        SELECT i.id, i.tested_at FROM gpu_instances i
+        WHERE i.listed AND i.status IN ('active', 'testing') AND (i.tested_at, i.id) < (p_before, p_before_id)
+        ORDER BY i.tested_at DESC, i.id DESC
+    ) candidate CROSS JOIN LATERAL listing_of(candidate.id) each
+    ORDER BY candidate.tested_at DESC, candidate.id DESC LIMIT least(p_limit, 201)
+$$;
+
 DO $doors$
 DECLARE
     door text;
@@ -881,7 +969,8 @@ BEGIN
         'apply_submission(uuid, uuid, jsonb, text, text, boolean, jsonb)', 'sign_up(text, text)', 'account_for_sign_in(text)',
         'ensure_profile(uuid, text)', 'use_api_key(text)', 'run_heads(uuid[])',
         'open_session(uuid, text, double precision)', 'use_session(uuid)', 'change_password(uuid, text, uuid)',
-        'defer_connection_check(uuid)', 'accept_host_key(uuid, text)', 'pin_checked_host_key(uuid, uuid)', 'audit()'
+        'defer_connection_check(uuid)', 'accept_host_key(uuid, text)', 'pin_checked_host_key(uuid, uuid)', 'audit()',
+        'fleet_changes(uuid[], timestamptz)', 'listing_of(uuid)', 'listing_page(timestamptz, uuid, integer)'
     ] LOOP
         EXECUTE format('ALTER FUNCTION public.%s OWNER TO service_role', door);
         EXECUTE format('REVOKE ALL ON FUNCTION public.%s FROM PUBLIC, anon, authenticated', door);
@@ -892,6 +981,7 @@ END
 $doors$;
 GRANT EXECUTE ON FUNCTION request_run(uuid, text, jsonb, uuid, timestamptz) TO authenticated;
 GRANT EXECUTE ON FUNCTION cancel_run(uuid, text, text) TO authenticated;
+GRANT EXECUTE ON FUNCTION listing_of(uuid), listing_page(timestamptz, uuid, integer) TO anon;
 GRANT EXECUTE ON FUNCTION defer_connection_check(uuid), accept_host_key(uuid, text), pin_checked_host_key(uuid, uuid)
     TO authenticated;
 REVOKE ALL ON FUNCTION settle_instance(uuid, text, text, boolean, jsonb) FROM PUBLIC, anon, authenticated;

@@ -7,12 +7,17 @@ import json
 import platform
 from importlib.metadata import version
 
-from bench import demo_time, first_byte, help_time
+from bench import dashboard_events, dashboard_table, demo_time, first_byte, help_time
 
 BENCHMARKS = {
     "first-byte": first_byte.measure,
     "help": help_time.measure,
     "demo": demo_time.measure,
+    "dashboard-load": dashboard_table.first_load,
+    "dashboard-scroll": dashboard_table.scroll,
+    "dashboard-search": dashboard_table.search,
+    "dashboard-event": dashboard_events.delay,
+    "dashboard-watchers": dashboard_events.load,
 }
 
 

@@ -81,6 +81,13 @@ class SshSettings(_Group):
             description="Private ranges where instances may be, e.g. 10.0.0.0/8; none by default."
         ),
     ] = ()
+    user_ca_key_file: Annotated[
+        Path | None,
+        AfterValidator(lambda path: path and path.expanduser()),
+        Field(
+            description="Our user CA's key (32 bytes, base64), the same on every API and worker; unset: made in the state folder."
+        ),
+    ] = None
     connect_timeout: Annotated[float, Field(gt=0, le=120, description="Seconds.")] = 10.0
     login_timeout: Annotated[float, Field(gt=0, le=120, description="Seconds.")] = 20.0
     connect_attempts: Annotated[

@@ -1,4 +1,4 @@
-"""The agent's command line: `launch` and `clean` for the orchestrator, flags alone for a person."""
+"""The agent's command line: `launch`, `clean` and `look` for the orchestrator, flags alone for a person."""
 
 import argparse
 import re
@@ -30,6 +30,10 @@ def dispatch(arguments: List[str]) -> int:
         from remote_agent.clean import clean
 
         return clean(args.run, args.epoch, args.marker, args.keep)
+    if args.command == "look":
+        from remote_agent.look import look
+
+        return look(args.marker)
     if args.command == "supervise":
         from remote_agent.supervisor import supervise
 
@@ -67,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     launch.add_argument("--offset", type=_count, required=True)
     launch.add_argument("--sha256", required=True)
     clean.add_argument("--keep", type=_digest)
+    look = commands.add_parser("look", help="tell what the machine is")
+    look.add_argument("--marker", type=_marker, required=True)
     commands.add_parser("supervise", help="internal").add_argument("folder")
     sample = commands.add_parser("sample", help="internal")
     sample.add_argument("parent", type=_count)

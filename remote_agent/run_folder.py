@@ -85,6 +85,13 @@ class RunFolder:
             return False
         return True
 
+    def caches(self) -> Dict[str, str]:
+        """Where torch and the driver keep compiled kernels, by their variables: in here, so that none stay behind."""
+        names = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH")
+        return {
+            name: os.path.join(self.path, "cache", name.split("_")[0].lower()) for name in names
+        }
+
     def exists(self) -> bool:
         return os.path.isdir(self.path)
 

@@ -79,7 +79,9 @@ class Supervisor:
             start_new_session=True,
             # The lock on the folder of all runs, which we inherited, must end with us.
             close_fds=True,
-            env=dict(os.environ, **{processes.COOKIE: self._orders.run_id}),
+            env=dict(
+                os.environ, **{processes.COOKIE: self._orders.run_id}, **self._folder.caches()
+            ),
             preexec_fn=functools.partial(processes.die_with, os.getpid()),  # no threads here
         )
         os.close(writer)

@@ -1,24 +1,29 @@
-"""Signing up and in, the caller's profile, and API keys."""
+"""Signing up, in and out, the password, and API keys."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.api.auth import Authenticator, Reader, Tester
+from orchestrator.api.auth import COOKIE, Authenticating, Authenticator, Credential, Reader, Tester
 from orchestrator.api.problems import answers
 from orchestrator.api.shapes import Line
-from orchestrator.api.surface import Given
-from orchestrator.database import accounts
-from orchestrator.domain.errors import NotAllowed
-from orchestrator.runs.accounts import LONGEST_PASSWORD, sign_in, sign_up
+from orchestrator.api.surface import Given, Surface
+from orchestrator.database import accounts, sign_ins
+from orchestrator.domain.errors import NotAllowed, NotAuthenticated, NotFound
+from orchestrator.runs.accounts import LONGEST_PASSWORD, change_password, sign_in, sign_up
 from orchestrator.runs.api_keys import create_key
 
 router = APIRouter(prefix="/v1", tags=["accounts"])
+
+Password = Annotated[str, Field(max_length=LONGEST_PASSWORD, repr=False)]
+_LONGEST_AGENT: Final = 300
+_NO_SESSION: Final = "It is no session of ours."
 
 
 class Login(BaseModel):
@@ -27,21 +32,26 @@ class Login(BaseModel):
     )
 
     email: Annotated[str, Field(max_length=255)]
-    password: Annotated[str, Field(max_length=LONGEST_PASSWORD, repr=False)]
+    password: Password
+
+
+class NewPassword(BaseModel):
+    """Changing it ends every other session."""
+
+    current_password: Password
+    new_password: Password
 
 
 class SessionShape(BaseModel):
-    """Send `access_token` as `Authorization: Bearer`; `expires_in` is in seconds."""
+    """
+    Send `access_token` as `Authorization: Bearer`, or let the browser send the cookie that is set along with
+    it; `expires_in` is in seconds.
+    """
 
     access_token: str
     token_type: Literal["bearer"] = "bearer"
     expires_in: int
     user_id: UUID
-
-
-class ProfileShape(BaseModel):
-    id: UUID
-    email: str
 
 
 class NewKey(BaseModel):
@@ -74,25 +84,61 @@ class KeyShape(BaseModel):
 
 
 @router.post("/auth/sign-up", operation_id="signUp", status_code=201, responses=answers(409))
-async def post_sign_up(body: Login, given: Given, request: Request) -> SessionShape:
+async def post_sign_up(
+    body: Login,
+    given: Given,
+    authenticator: Authenticating,
+    request: Request,
+    response: Response,
+) -> SessionShape:
     """Make an account; the answer is a session."""
     if not given.settings.auth.sign_up:
         raise NotAllowed("Signing up is turned off here.")
-    return _session(request, await sign_up(given.database, body.email, body.password))
+    user_id = await sign_up(given.database, body.email, body.password)
+    return await _session(given, authenticator, request, response, user_id)
 
 
 @router.post("/auth/sign-in", operation_id="signIn")
-async def post_sign_in(body: Login, given: Given, request: Request) -> SessionShape:
+async def post_sign_in(
+    body: Login,
+    given: Given,
+    authenticator: Authenticating,
+    request: Request,
+    response: Response,
+) -> SessionShape:
     """Start a session."""
-    return _session(request, await sign_in(given.database, body.email, body.password))
+    user_id = await sign_in(given.database, body.email, body.password)
+    return await _session(given, authenticator, request, response, user_id)
 
 
-@router.get("/profile", operation_id="getProfile")
-async def get_profile(caller: Reader, given: Given) -> ProfileShape:
-    """Who is signed in."""
-    async with given.database.transaction(caller.principal) as session:
-        profile = await accounts.profile(session)
-    return ProfileShape(id=profile.id, email=profile.email)
+@router.post("/auth/sign-out", operation_id="signOut", status_code=204)
+async def post_sign_out(
+    given: Given, authenticator: Authenticating, credential: Credential
+) -> Response:
+    """End this session and take its cookie back; also where it had ended already."""
+    with suppress(NotAuthenticated, NotFound):
+        caller = await authenticator.caller(credential)
+        if caller.session_id is None:
+            raise NotAllowed(_NO_SESSION)
+        async with given.database.transaction(caller.principal) as session:
+            await sign_ins.revoke(session, caller.session_id)
+        authenticator.sessions.forget(caller.session_id)
+    response = Response(status_code=204)
+    _set_cookie(given, response, "", 0)
+    return response
+
+
+@router.put("/profile/password", operation_id="changePassword", status_code=204)
+async def put_password(
+    body: NewPassword, caller: Tester, given: Given, authenticator: Authenticating
+) -> Response:
+    """Change the password and end every other session. For sessions only: an API key is not enough."""
+    if caller.session_id is None:
+        raise NotAllowed(_NO_SESSION)
+    passwords = (body.current_password, body.new_password)
+    await change_password(given.database, caller.principal, caller.session_id, *passwords)
+    authenticator.sessions.forget_all_of(caller.user_id)
+    return Response(status_code=204)
 
 
 @router.post("/api-keys", operation_id="createApiKey", status_code=201)
@@ -126,7 +172,27 @@ async def delete_api_key(key_id: UUID, caller: Tester, given: Given) -> Response
     return Response(status_code=204)
 
 
-def _session(request: Request, user_id: UUID) -> SessionShape:
-    authenticator: Authenticator = request.app.state.authenticator
-    token, seconds = authenticator.issue(user_id)
+async def _session(
+    given: Surface,
+    authenticator: Authenticator,
+    request: Request,
+    response: Response,
+    user_id: UUID,
+) -> SessionShape:
+    agent = "".join(filter(str.isprintable, request.headers.get("user-agent", "")))
+    token, seconds = await authenticator.open_session(user_id, agent[:_LONGEST_AGENT] or None)
+    _set_cookie(given, response, token, seconds)
     return SessionShape(access_token=token, expires_in=seconds, user_id=user_id)
+
+
+def _set_cookie(given: Surface, response: Response, token: str, seconds: int) -> None:
+    """No script reads it and no other site sends it. Zero seconds take it back."""
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=seconds,
+        path="/",
+        secure=(given.settings.server.public_url or "").startswith("https"),
+        httponly=True,
+        samesite="strict",
+    )

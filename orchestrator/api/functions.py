@@ -17,10 +17,11 @@ from orchestrator.api.shapes import (
     Submission,
     TestRequest,
 )
-from orchestrator.api.surface import Given
+from orchestrator.api.surface import Given, user_ca
 from orchestrator.database import instances
 from orchestrator.domain.errors import NotAllowed, NotAuthenticated, NotFound, RunInProgress
 from orchestrator.runs.api_keys import key_holder
+from orchestrator.runs.login_keys import LoginGiven
 from orchestrator.runs.request import onboard, request_run_once
 from orchestrator.runs.submit import submit_result
 
@@ -67,19 +68,27 @@ async def onboard_gpu(
     response: Response,
     key: IdempotencyKey = None,
 ) -> OnboardAnswer:
-    """Put a machine on record. Without `ssh_key`, authorize the answer's `public_key` on it."""
+    """
+    Put a machine on record. Without `ssh_key`, authorize the answer's `public_key` on it: with `login` "shared" it
+    is our one key for all of the caller's machines.
+    """
     onboarded = await onboard(
         given.database,
         given.vault,
         caller.principal,
         body.claims(),
-        private_key=body.ssh_key,
-        passphrase=body.ssh_key_passphrase,
+        LoginGiven(
+            body.ssh_key,
+            body.ssh_key_passphrase,
+            shared=body.login == "shared",
+            certified_by=user_ca(given) if body.login == "certificate" else None,
+        ),
+        check_id=body.connection_check_id,
         key=key,
     )
     tell_replay(response, onboarded.replayed)
     message = "GPU instance onboarded. Request a test to activate it."
-    if onboarded.generated:
+    if onboarded.ours:
         message = "GPU instance onboarded. Add public_key to ~/.ssh/authorized_keys on it, then request a test."
     return OnboardAnswer(
         gpu_instance=InstanceShape.of(onboarded.instance),

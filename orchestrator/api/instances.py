@@ -1,30 +1,37 @@
-"""Instances, and what belongs to one: its runs, its schedule."""
+"""Instances: read, changed, deleted, tested, and pinned to another host key."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.api.auth import Reader, Tester
 from orchestrator.api.idempotency import DESCRIBED, IdempotencyKey, tell_replay
 from orchestrator.api.problems import answers
 from orchestrator.api.runs import run_shape
-from orchestrator.api.shapes import InstanceShape, Limit, PageShape, ResultShape, RunShape
+from orchestrator.api.shapes import (
+    Host,
+    InstanceShape,
+    Limit,
+    Line,
+    PageShape,
+    Price,
+    ResultShape,
+    RunShape,
+    User,
+)
 from orchestrator.api.surface import Given
-from orchestrator.database import instances, results, schedules
-from orchestrator.database.models import Schedule
-from orchestrator.database.schedules import Outcome
+from orchestrator.database import credentials, instances, results
+from orchestrator.database.models import Instance
 from orchestrator.database.session import Session
-from orchestrator.domain.errors import NotFound
 from orchestrator.domain.options import Options
-from orchestrator.domain.timetable import Misfire, Timetable
 from orchestrator.runs.request import request_run_once
+from orchestrator.ssh.keys import LONGEST_HOST_KEY, fingerprint
 
-_FIRINGS: Final = 20
 _LOCATION: Final[dict[str, Any]] = {
     "Location": {"description": "The path of the run.", "schema": {"type": "string"}}
 }
@@ -37,68 +44,51 @@ class ListedInstance(InstanceShape):
 
 
 class DetailedInstance(ListedInstance):
-    """`public_key` is the line for the machine's ~/.ssh/authorized_keys."""
-
-    public_key: str | None = None
-
-
-class ScheduleRequest(BaseModel):
     """
-    Every N hours, or a cron line in a time zone; one of the two. `misfire` is for due times at which no worker
-    was there: `run_once` makes up for all of them with one run, `skip` with none.
+    `public_key` is the line for the machine's ~/.ssh/authorized_keys; with `login` "shared" it is the supplier's one
+    for all machines. `host_key_offered` is another host key that the machine showed since: no login was tried.
+    """
+
+    login: Literal["supplied", "generated", "shared", "certificate"] | None = None
+    public_key: str | None = None
+    host_key_fingerprint: str | None = None
+    host_key_seen_at: datetime | None
+    host_key_offered: str | None
+    host_key_offered_fingerprint: str | None = None
+    host_key_offered_at: datetime | None
+    listed: bool
+
+
+class InstanceChange(BaseModel):
+    """
+    What is absent stays as it is; provider, location and price_per_hour may be null. Another address is another
+    machine: it counts as untested, and its host key is pinned anew.
     """
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "example": {"cron": "0 3 * * *", "timezone": "Europe/Berlin", "misfire": "skip"}
-        }
+        extra="forbid", json_schema_extra={"example": {"location": "Oslo", "listed": False}}
     )
 
-    every_hours: int | None = None
-    cron: Annotated[str | None, Field(max_length=200)] = None
-    timezone: Annotated[str, Field(max_length=64)] = "UTC"
-    jitter_seconds: int = 0
-    misfire: Misfire = "run_once"
-    enabled: bool = True
-    options: Options = Options()
+    provider: Line | None = None
+    location: Line | None = None
+    price_per_hour: Price | None = None
+    listed: bool | None = None
+    ssh_host: Host | None = None
+    ssh_port: Annotated[int | None, Field(ge=1, le=65535)] = None
+    ssh_user: User | None = None
+
+    @model_validator(mode="after")
+    def _nothing_is_taken_away(self) -> Self:
+        for name in ("listed", "ssh_host", "ssh_port", "ssh_user"):
+            if name in self.model_fields_set and getattr(self, name) is None:
+                raise ValueError(f"{name} can't be null")
+        return self
 
 
-class FiringShape(BaseModel):
-    """
-    What became of a due time, or of the `times` due times from `due_at` to `last_due_at`: `fired` has its run,
-    `in_progress` met an unfinished one, `missed` met no worker, `unreadable` turned the schedule off.
-    """
+class HostKeyAccepted(BaseModel):
+    """The key on offer, as the instance tells it: nobody takes one that they have not seen."""
 
-    model_config = ConfigDict(from_attributes=True)
-
-    due_at: datetime
-    outcome: Outcome
-    run_id: UUID | None
-    times: int
-    last_due_at: datetime
-    at: datetime
-
-
-class ScheduleShape(BaseModel):
-    """
-    `next_fire_at` is `next_due_at` plus this firing's share of the jitter; `firings` are the latest, newest first.
-    """
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: UUID
-    instance_id: UUID
-    every_hours: int | None
-    cron: str | None
-    timezone: str
-    jitter_seconds: int
-    misfire: Misfire
-    enabled: bool
-    next_due_at: datetime
-    next_fire_at: datetime
-    last_due_at: datetime | None
-    last_outcome: Outcome | None
-    firings: list[FiringShape] = []
+    host_key: Annotated[str, Field(min_length=1, max_length=LONGEST_HOST_KEY)]
 
 
 @router.get("", operation_id="listInstances")
@@ -120,15 +110,39 @@ async def list_instances(
 
 @router.get("/{instance_id}", operation_id="getInstance")
 async def get_instance(instance_id: UUID, caller: Reader, given: Given) -> DetailedInstance:
+    """One instance, with how we log in and which host key it is pinned to."""
     async with given.database.transaction(caller.principal) as session:
-        instance = await instances.get(session, instance_id)
-        latest = await results.latest(session, [instance.id])
-        public_key = await instances.public_key(session, instance.id)
-    shape = DetailedInstance.model_validate(instance)
-    shape.public_key = public_key
-    if instance.id in latest:
-        shape.latest_result = ResultShape.of(latest[instance.id])
-    return shape
+        return await _detailed(session, await instances.get(session, instance_id))
+
+
+@router.patch("/{instance_id}", operation_id="changeInstance", responses=answers(409))
+async def patch_instance(
+    instance_id: UUID, body: InstanceChange, caller: Tester, given: Given
+) -> DetailedInstance:
+    """Change what is told of an instance, or where it is; 409 for another address while a run is unfinished."""
+    values = body.model_dump(exclude_unset=True)
+    async with given.database.transaction(caller.principal) as session:
+        return await _detailed(session, await instances.change(session, instance_id, values))
+
+
+@router.delete(
+    "/{instance_id}", operation_id="deleteInstance", status_code=204, responses=answers(409)
+)
+async def delete_instance(instance_id: UUID, caller: Tester, given: Given) -> Response:
+    """Delete an instance with its inventory item and all that was measured; 409 while a run is unfinished."""
+    async with given.database.transaction(caller.principal) as session:
+        await instances.delete(session, instance_id)
+    return Response(status_code=204)
+
+
+@router.post("/{instance_id}/host-key", operation_id="acceptHostKey", responses=answers(409))
+async def post_host_key(
+    instance_id: UUID, body: HostKeyAccepted, caller: Tester, given: Given
+) -> DetailedInstance:
+    """Pin the instance to the host key on offer; 409 where it is another one, or none."""
+    async with given.database.transaction(caller.principal) as session:
+        accepted = await instances.accept_host_key(session, instance_id, body.host_key)
+        return await _detailed(session, accepted)
 
 
 @router.post(
@@ -158,43 +172,16 @@ async def post_run(
     return await run_shape(given, caller, requested.run)
 
 
-@router.get("/{instance_id}/schedule", operation_id="getSchedule")
-async def get_schedule(instance_id: UUID, caller: Reader, given: Given) -> ScheduleShape:
-    async with given.database.transaction(caller.principal) as session:
-        schedule = await schedules.of_instance(session, instance_id)
-        if schedule is None:
-            raise NotFound("This instance has no schedule.")
-        return await _told(session, schedule)
-
-
-@router.put("/{instance_id}/schedule", operation_id="putSchedule")
-async def put_schedule(
-    instance_id: UUID, body: ScheduleRequest, caller: Tester, given: Given
-) -> ScheduleShape:
-    """Test this instance regularly; replaces its schedule."""
-    timetable = Timetable(body.every_hours, body.cron, body.timezone, body.jitter_seconds)
-    async with given.database.transaction(caller.principal) as session:
-        await instances.get(session, instance_id)
-        schedule = await schedules.put(
-            session,
-            instance_id,
-            timetable,
-            enabled=body.enabled,
-            options=body.options.model_dump(exclude_defaults=True),
-            misfire=body.misfire,
-        )
-        return await _told(session, schedule)
-
-
-@router.delete("/{instance_id}/schedule", operation_id="deleteSchedule", status_code=204)
-async def delete_schedule(instance_id: UUID, caller: Tester, given: Given) -> Response:
-    async with given.database.transaction(caller.principal) as session:
-        await schedules.remove(session, instance_id)
-    return Response(status_code=204)
-
-
-async def _told(session: Session, schedule: Schedule) -> ScheduleShape:
-    shape = ScheduleShape.model_validate(schedule)
-    latest = await schedules.firings(session, schedule.instance_id, _FIRINGS)
-    shape.firings = [FiringShape.model_validate(each) for each in latest]
+async def _detailed(session: Session, instance: Instance) -> DetailedInstance:
+    latest = await results.latest(session, [instance.id])
+    login = await credentials.public_half(session, instance)
+    shape = DetailedInstance.model_validate(instance)
+    if login is not None:
+        shape.login, shape.public_key = login.kind, login.public_key
+    if instance.host_key is not None:
+        shape.host_key_fingerprint = fingerprint(instance.host_key)
+    if instance.host_key_offered is not None:
+        shape.host_key_offered_fingerprint = fingerprint(instance.host_key_offered)
+    if instance.id in latest:
+        shape.latest_result = ResultShape.of(latest[instance.id])
     return shape

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from orchestrator.api.auth import Caller, Reader, Tester
+from orchestrator.api.auth import Authenticating, Caller, Credential, Reader, Tester
 from orchestrator.api.shapes import EventShape, Limit, PageShape, ResultShape, RunShape
 from orchestrator.api.stream import RunWatch, run_events
 from orchestrator.api.surface import Given, Surface
 from orchestrator.database import results, runs
 from orchestrator.database.models import Run
-from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.errors import InvalidInput, NotAllowed, NotAuthenticated
 from orchestrator.runs.cancel import cancel_run
 
 router = APIRouter(prefix="/v1", tags=["runs"])
@@ -74,20 +74,28 @@ async def post_cancel(run_id: UUID, caller: Tester, given: Given) -> RunShape:
 async def follow_run(
     run: Annotated[Run, Depends(_visible_run)],
     after: Annotated[int, Depends(_after)],
-    caller: Reader,
+    credential: Credential,
+    authenticator: Authenticating,
     given: Given,
     request: Request,
 ) -> AsyncIterator[ServerSentEvent]:
     """
     The run's events as they come, ended by `end`. Ids are event numbers: a reconnect with
-    Last-Event-ID (or `?after=`) goes on there, on any replica.
+    Last-Event-ID (or `?after=`) goes on there, on any replica. Without `end` it ends with its login.
     """
+
+    def recognised() -> Awaitable[Caller]:
+        return authenticator.caller(credential)
+
     watch: RunWatch = request.app.state.watch
-    async for event in run_events(given.database, caller.principal, watch, run.id, after):
-        shape = EventShape.of(event)
-        yield ServerSentEvent(
-            id=str(shape.seq), event=shape.type, data=shape.model_dump(mode="json")
-        )
+    try:
+        async for event in run_events(given.database, recognised, watch, run.id, after):
+            shape = EventShape.of(event)
+            yield ServerSentEvent(
+                id=str(shape.seq), event=shape.type, data=shape.model_dump(mode="json")
+            )
+    except (NotAuthenticated, NotAllowed):
+        return
     yield ServerSentEvent(event="end", data={"run_id": str(run.id)})
 
 

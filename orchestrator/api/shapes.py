@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -55,11 +55,16 @@ ProviderId = Annotated[Line, Field(min_length=1), BeforeValidator(_number_as_tex
 Json = Annotated[dict[str, Any], AfterValidator(_storable)]
 Host = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_.:%\-\[\]]+$")]
 User = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.@+\-]+\$?$")]
+Price = Annotated[Finite, Field(ge=0, le=1_000_000, description="US dollars an hour.")]
 Limit = Annotated[int, Field(ge=1, le=200, description="Rows a page.")]
 
 
 class OnboardRequest(BaseModel):
-    """A machine as its supplier describes it. Without `ssh_key` it gets a key pair of its own."""
+    """
+    A machine as its supplier describes it. Without `ssh_key` it gets a key pair of its own, or with `login` "shared"
+    uses our one for all of the supplier's, or with "certificate" our user CA. `connection_check_id` pins the host key
+    that this check saw.
+    """
 
     model_config = ConfigDict(
         extra="ignore",
@@ -89,12 +94,21 @@ class OnboardRequest(BaseModel):
     disk_space_gb: Gibibytes | None = None
     cpu_count: Annotated[int | None, Field(ge=1, le=100_000)] = None
     metadata: Json = {}
+    provider: Line | None = None
+    location: Line | None = None
+    price_per_hour: Price | None = None
+    login: Literal["own", "shared", "certificate"] = "own"
+    connection_check_id: UUID | None = None
 
     def claims(self) -> dict[str, Any]:
         """As `database.instances.onboard` takes them."""
         same = ("ssh_host", "ssh_port", "ssh_user", "gpu_count", "cuda_version", "disk_space_gb")
         return {
             **{name: getattr(self, name) for name in (*same, "cpu_count")},
+            # Only what was given: a provider has a default, and an old request its old fingerprint.
+            **self.model_dump(
+                include={"provider", "location", "price_per_hour"}, exclude_none=True
+            ),
             "gpu_name": (self.gpu_name or "").strip() or None,
             "vast_instance_id": self.instance_id,
             "vast_offer_id": self.offer_id,

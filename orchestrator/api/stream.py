@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 from uuid import UUID
 
 from orchestrator import log
+from orchestrator.api.auth import Caller
 from orchestrator.database import events
 from orchestrator.database.events import Head
 from orchestrator.database.models import RunEvent
-from orchestrator.database.session import LOGIN, Database, Principal
+from orchestrator.database.session import LOGIN, Database
 from orchestrator.domain.errors import DatabaseError, DatabaseUnavailable
 
 logger = log.get(__name__)
@@ -82,18 +83,25 @@ class RunWatch:
 
 
 async def run_events(
-    database: Database, principal: Principal, watch: RunWatch, run_id: UUID, after: int
+    database: Database,
+    recognised: Callable[[], Awaitable[Caller]],
+    watch: RunWatch,
+    run_id: UUID,
+    after: int,
 ) -> AsyncIterator[RunEvent]:
     """
     The events of a run beyond number `after`, live, until the run is finished and all were told. While
     PostgreSQL is away it waits for as long as the client does.
+
+    Raises `NotAuthenticated` or `NotAllowed` once the login that `recognised` asks for has ended.
     """
     with watch.watching(run_id):
         while True:
             head = await watch.beyond(run_id, after)
             while after < head.last_seq:
                 try:
-                    async with database.transaction(principal) as session:
+                    caller = await recognised()
+                    async with database.transaction(caller.principal) as session:
                         batch = await events.after(session, run_id, after)
                 except DatabaseUnavailable as error:
                     logger.warning("watch.database_away", reason=error.detail)

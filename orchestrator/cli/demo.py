@@ -159,6 +159,7 @@ def _as_a_supplier(address: str, state: Path, machine: LoopbackMachine) -> tuple
     order = {"gpu_instance_id": instance["id"], "options": _OPTIONS}
     answer = client.post("/functions/v1/request-gpu-test", order)
     say(f"POST /functions/v1/request-gpu-test: run {answer['run_id']}.")
+    say(f"In the dashboard: {address}/runs/{answer['run_id']}")
     return session["user_id"], answer["run_id"]
 
 
@@ -185,7 +186,7 @@ async def _keep_serving(state: Path, address: str) -> None:
     from orchestrator.cli.output import say
 
     say("")
-    say(f"Harborx answers at {address} until Ctrl-C.")
+    say(f"The dashboard is at {address} until Ctrl-C; the API answers under {address}/v1.")
     say(f"Sign in as {EMAIL} with password {_password(state)}")
     await asyncio.Event().wait()
 

@@ -16,6 +16,7 @@ from orchestrator.database.schema import apply_schema, check_schema
 from orchestrator.database.server import server_behind
 from orchestrator.database.session import SERVICE, Database, Principal, supplier
 from orchestrator.domain.errors import DatabaseUnavailable, NotFound, SchemaMismatch
+from orchestrator.ssh.user_ca import UserCa
 from orchestrator.state_folder import kept_secret
 from orchestrator.vault import Vault
 
@@ -36,7 +37,7 @@ class Desk:
         except NotFound as error:
             hint = "`harborx users add EMAIL` makes an account."
             raise NotFound(f"{error.detail} {hint}") from error
-        return supplier(profile.id)
+        return supplier(profile.id, "cli")
 
 
 @asynccontextmanager
@@ -82,6 +83,12 @@ def open_login(settings: Settings, url: str, pool_size: int) -> Database:
 def open_vault(settings: Settings) -> Vault:
     """Raises `VaultError`, `ConfigError`."""
     return Vault.from_file(settings.vault.key_file or kept_secret(settings.state_dir, "vault.key"))
+
+
+def open_user_ca(settings: Settings) -> UserCa:
+    """Raises `ConfigError`."""
+    kept = settings.ssh.user_ca_key_file or kept_secret(settings.state_dir, "user-ca.key")
+    return UserCa.from_file(kept)
 
 
 def _require_schema(logins: Logins, url: str) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 import uvicorn
 
 from orchestrator.api.app import Surface, create_app
-from orchestrator.cli.desk import open_login, open_vault
+from orchestrator.cli.desk import open_login, open_user_ca, open_vault
 from orchestrator.config import Settings
 from orchestrator.database.logins import Logins
 from orchestrator.domain.errors import ConfigError, HarborxError
@@ -41,6 +41,7 @@ async def running_api(
         if secret
         else read_secret(settings.state_dir, "session-secret"),
         public_url=address,
+        user_ca=open_user_ca(settings),
     )
     server = _Server(
         uvicorn.Config(
@@ -67,7 +68,7 @@ async def running_worker(settings: Settings, logins: Logins, name: str) -> Async
     """A worker; the runs it has when it stops go on at their machines and are taken over."""
     database = open_login(settings, logins.worker, settings.database.pool_size)
     stop = asyncio.Event()
-    worker = Worker(database, open_vault(settings), settings, name)
+    worker = Worker(database, open_vault(settings), settings, name, user_ca=open_user_ca(settings))
     working = asyncio.create_task(run_worker(worker, stop))
     try:
         yield

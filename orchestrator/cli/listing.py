@@ -65,6 +65,7 @@ async def _instances(call: Call, name: str | None, limit: int) -> None:
     from orchestrator.api.shapes import InstanceShape
     from orchestrator.cli.desk import open_desk
     from orchestrator.cli.output import put_json, put_table
+    from orchestrator.database import credentials
     from orchestrator.database import instances as queries
 
     async with open_desk(call) as desk:
@@ -72,7 +73,7 @@ async def _instances(call: Call, name: str | None, limit: int) -> None:
         async with desk.api.transaction(principal) as session:
             if name is not None:
                 found = await queries.find(session, name)
-                public_key = await queries.public_key(session, found.id)
+                login = await credentials.public_half(session, found)
                 rows = [found]
             else:
                 rows = (await queries.page(session, limit, None)).rows
@@ -80,7 +81,7 @@ async def _instances(call: Call, name: str | None, limit: int) -> None:
         for row in rows:
             put_json(InstanceShape.of(row))
     elif name is not None:
-        _put_instance(rows[0], public_key)
+        _put_instance(rows[0], login.public_key if login else None)
     else:
         columns = ("INSTANCE", "STATUS", "GPU", "ADDRESS", "TESTED")
         put_table(columns, map(_instance_row, rows))

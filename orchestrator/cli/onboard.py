@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -25,6 +25,12 @@ KeyFile = Annotated[
 ]
 PassphrasePrompt = Annotated[
     bool, typer.Option("--passphrase-prompt", help="Ask for the key's passphrase.")
+]
+Login = Annotated[
+    Literal["own", "shared", "certificate"],
+    typer.Option(
+        help="A key of this machine's own, our one for all of this supplier's machines, or our user CA."
+    ),
 ]
 GpuName = Annotated[str | None, typer.Option(help="As claimed; CPU for a machine without one.")]
 
@@ -48,6 +54,7 @@ def onboard(
     disk_space_gb: Annotated[float | None, typer.Option()] = None,
     cpu_count: Annotated[int | None, typer.Option()] = None,
     metadata: Annotated[str | None, typer.Option(metavar="JSON", help="An object.")] = None,
+    login: Login = "own",
 ) -> None:
     """Put a machine on record. Then test it: `harborx test INSTANCE_ID`."""
     claims = {
@@ -63,6 +70,7 @@ def onboard(
         "disk_space_gb": disk_space_gb,
         "cpu_count": cpu_count,
         "metadata": _parsed(metadata),
+        "login": login,
     }
     private_key = _read_key(key) if key is not None else None
     passphrase = (
@@ -112,20 +120,27 @@ def _parsed(metadata: str | None) -> Any:
 
 
 async def _onboard(
-    call: Call, request: OnboardRequest, private_key: str | None, passphrase: str | None
+    call: Call,
+    request: OnboardRequest,
+    private_key: str | None,
+    passphrase: str | None,
 ) -> None:
-    from orchestrator.cli.desk import open_desk, open_vault
+    from orchestrator.cli.desk import open_desk, open_user_ca, open_vault
+    from orchestrator.runs.login_keys import LoginGiven
     from orchestrator.runs.request import onboard as put_on_record
 
     async with open_desk(call) as desk:
+        ca = open_user_ca(desk.settings) if request.login == "certificate" else None
+        login = LoginGiven(
+            private_key, passphrase, shared=request.login == "shared", certified_by=ca
+        )
         principal = await desk.supplier(call.user)
         onboarded = await put_on_record(
             desk.api,
             open_vault(desk.settings),
             principal,
             request.claims(),
-            private_key=private_key,
-            passphrase=passphrase,
+            login,
         )
     _tell(call, onboarded)
 
@@ -140,7 +155,7 @@ def _tell(call: Call, onboarded: Onboarded) -> None:
         put_json({"instance": shown, "public_key": onboarded.public_key})
         return
     say(f"Instance {instance.vast_instance_id} is on record as {instance.id}.")
-    if onboarded.generated:
+    if onboarded.ours:
         say(f"Add this line to ~/.ssh/authorized_keys of {instance.ssh_user} on the machine:")
         put(onboarded.public_key)
     say(f"Then test it: harborx test {instance.vast_instance_id}")

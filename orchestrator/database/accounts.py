@@ -1,22 +1,24 @@
-"""Accounts and API keys, through the doors that the API's login may open."""
+"""Accounts, profiles and API keys, through the doors that the API's login may open."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from orchestrator.database.models import ApiKey, Profile
+from orchestrator.database.models import ApiKey, Profile, SupplierProfile
 from orchestrator.domain.errors import AccountExists, NotFound
 
 _SIGN_UP = text("SELECT sign_up(:email, :password_hash)")
 _SIGN_IN = text("SELECT user_id, password_hash FROM account_for_sign_in(:email)")
+_CHANGE_PASSWORD = text("SELECT change_password(:user_id, :password_hash, :session_id)")
 _ENSURE = text("SELECT ensure_profile(:user_id, :email)")
 _USE_KEY = text(
     "SELECT user_id, role, secret_hash, scopes, expires_at FROM use_api_key(:public_id)"
@@ -65,6 +67,14 @@ async def stored_password(session: AsyncSession, email: str) -> StoredPassword |
     return StoredPassword(found.user_id, found.password_hash) if found else None
 
 
+async def change_password(
+    session: AsyncSession, user_id: UUID, password_hash: str, session_id: UUID
+) -> None:
+    """Ends every session of the account but `session_id`."""
+    parameters = {"user_id": user_id, "password_hash": password_hash, "session_id": session_id}
+    await session.exec(_CHANGE_PASSWORD, params=parameters)  # type: ignore[call-overload]
+
+
 async def ensure_profile(session: AsyncSession, user_id: UUID, email: str) -> None:
     """The profile of an external issuer's user, made on first sight."""
     await session.exec(_ENSURE, params={"user_id": user_id, "email": email})  # type: ignore[call-overload]
@@ -76,6 +86,21 @@ async def profile(session: AsyncSession) -> Profile:
     if found is None:
         raise NotFound("This login has no profile.")
     return found
+
+
+async def company(session: AsyncSession) -> SupplierProfile | None:
+    """The company behind the caller, once it is on record."""
+    return (await session.exec(select(SupplierProfile))).one_or_none()
+
+
+async def put_company(session: AsyncSession, said: Mapping[str, str | None]) -> None:
+    """Replaces what is on record; keys of `said` are `SupplierProfile`'s."""
+    statement = (
+        insert(SupplierProfile)
+        .values(**said)
+        .on_conflict_do_update(index_elements=["user_id"], set_=dict(said))
+    )
+    await session.exec(statement)
 
 
 async def profile_by_email(session: AsyncSession, email: str | None) -> Profile:

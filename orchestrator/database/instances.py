@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, insert, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import delete as remove
+from sqlalchemy import func, insert, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from orchestrator.database.models import Credential, Instance, InventoryItem
+from orchestrator.database import runs
+from orchestrator.database.models import Instance, InventoryItem
 from orchestrator.database.paging import Page, newest_first
 from orchestrator.database.session import constraint_of
-from orchestrator.domain.errors import AlreadyOnboarded, InvalidInput, NotFound
+from orchestrator.domain.errors import (
+    AlreadyOnboarded,
+    HostKeyNotOffered,
+    InvalidInput,
+    NotFound,
+    RunInProgress,
+)
 
 _CLAIMS = frozenset(
     {
@@ -29,8 +37,16 @@ _CLAIMS = frozenset(
         "disk_space_gb",
         "cpu_count",
         "attributes",
+        "provider",
+        "location",
+        "price_per_hour",
     }
 )
+_ADDRESS: Final = ("ssh_host", "ssh_port", "ssh_user")
+CHANGEABLE: Final = frozenset({"provider", "location", "price_per_hour", "listed", *_ADDRESS})
+
+_ACCEPT: Final = text("SELECT accept_host_key(:id, :host_key)")
+_PIN: Final = text("SELECT pin_checked_host_key(:id, :check_id)")
 
 
 async def onboard(session: AsyncSession, claims: dict[str, Any]) -> Instance:
@@ -105,20 +121,120 @@ async def pin_host_key(session: AsyncSession, instance_id: UUID, host_key: str) 
     return found.one() or host_key
 
 
-async def store_credential(session: AsyncSession, credential: Credential) -> None:
-    """Ciphertext goes in by INSERT without RETURNING: the API's role may not read it back."""
+async def offer_host_key(
+    session: AsyncSession, instance_id: UUID, pinned: str, presented: str
+) -> None:
+    """The machine showed another key than the one it is pinned to; for workers. The same again changes nothing."""
+    statement = (
+        update(Instance)
+        .where(
+            col(Instance.id) == instance_id,
+            col(Instance.host_key) == pinned,
+            col(Instance.host_key_offered).is_distinct_from(presented),
+        )
+        .values(host_key_offered=presented, host_key_offered_at=func.now())
+    )
+    await session.exec(statement)
+
+
+async def withdraw_host_key(session: AsyncSession, instance_id: UUID, pinned: str) -> None:
+    """The machine showed the key on record again, so no other is on offer; for workers."""
+    statement = (
+        update(Instance)
+        .where(
+            col(Instance.id) == instance_id,
+            col(Instance.host_key) == pinned,
+            col(Instance.host_key_offered).is_not(None),
+        )
+        .values(host_key_offered=None, host_key_offered_at=None)
+    )
+    await session.exec(statement)
+
+
+async def accept_host_key(session: AsyncSession, instance_id: UUID, host_key: str) -> Instance:
+    """Take the key on offer. Raises `NotFound`, and `HostKeyNotOffered` where it is another one or none."""
+    instance = await get(session, instance_id)
+    try:
+        await session.exec(_ACCEPT, params={"id": instance_id, "host_key": host_key})  # type: ignore[call-overload]
+    except DBAPIError as error:
+        if _found_nothing(error):
+            raise HostKeyNotOffered() from error
+        raise
+    await session.refresh(instance)
+    return instance
+
+
+async def pin_checked_host_key(
+    session: AsyncSession, instance_id: UUID, check_id: UUID
+) -> Instance:
+    """A new instance keeps the host key that the check of its address saw. Raises `NotFound`."""
+    try:
+        await session.exec(_PIN, params={"id": instance_id, "check_id": check_id})  # type: ignore[call-overload]
+    except DBAPIError as error:
+        if _found_nothing(error):
+            raise NotFound(
+                "No connection check with this id has seen a host key at this address."
+            ) from error
+        raise
+    instance = await get(session, instance_id)
+    await session.refresh(instance)
+    return instance
+
+
+async def change(session: AsyncSession, instance_id: UUID, values: dict[str, Any]) -> Instance:
+    """
+    Set what a supplier may set. Another address or user is another machine: it counts as untested, and so does
+    the inventory item that stands for it.
+
+    Raises `NotFound`, and `RunInProgress` for another address while a run is unfinished.
+    """
+    unknown = values.keys() - CHANGEABLE
+    if unknown:
+        raise TypeError(f"not a supplier's to change: {sorted(unknown)}")
+    await lock(session, instance_id)
+    instance = await get(session, instance_id)
+    moved = any(
+        values.get(name, getattr(instance, name)) != getattr(instance, name) for name in _ADDRESS
+    )
+    if moved:
+        await _require_no_run(session, instance_id)
+    if values:
+        await session.exec(update(Instance).where(col(Instance.id) == instance_id).values(**values))
+    if moved and instance.gpu_inventory_id is not None:
+        await session.exec(
+            update(InventoryItem)
+            .where(
+                col(InventoryItem.id) == instance.gpu_inventory_id,
+                col(InventoryItem.status) == "active",
+            )
+            .values(status="inactive")
+        )
+    await session.refresh(instance)
+    return instance
+
+
+async def delete(session: AsyncSession, instance_id: UUID) -> None:
+    """
+    The instance goes with its runs, results, schedule, login and inventory item. What a finished run may have left
+    on the machine is not looked after any more.
+
+    Raises `NotFound`, and `RunInProgress` while a run is unfinished.
+    """
+    await lock(session, instance_id)
+    instance = await get(session, instance_id)
+    await _require_no_run(session, instance_id)
+    await session.exec(remove(Instance).where(col(Instance.id) == instance_id))
     await session.exec(
-        insert(Credential).values(**credential.model_dump(exclude={"user_id", "created_at"}))
+        remove(InventoryItem).where(col(InventoryItem.id) == instance.gpu_inventory_id)
     )
 
 
-async def public_key(session: AsyncSession, instance_id: UUID) -> str | None:
-    """The public half of the instance's login, one line for authorized_keys."""
-    statement = select(Credential.public_key).where(Credential.instance_id == instance_id)
-    return (await session.exec(statement)).one_or_none()
+async def _require_no_run(session: AsyncSession, instance_id: UUID) -> None:
+    """To be asked under the instance's lock, which a new run takes too."""
+    run = await runs.unfinished(session, instance_id)
+    if run is not None:
+        raise RunInProgress(f"It is run {run.id}.", evidence={"run_id": str(run.id)})
 
 
-async def credential(session: AsyncSession, instance_id: UUID) -> Credential | None:
-    """The sealed login; for workers only."""
-    statement = select(Credential).where(Credential.instance_id == instance_id)
-    return (await session.exec(statement)).one_or_none()
+def _found_nothing(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) == "P0002"

@@ -17,7 +17,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from orchestrator.database.models import Run
 
 # One statement, so that of two sweeps at once only one gives a job back; and a notification, as a new job has.
-# Runs only: a sweep that died is made anew by the next tick, and giving it back could clash with that one.
+# Runs only: a sweep that died is made anew by the next tick, and giving it back could clash with that one; a
+# connection check can't be taken twice.
 _TAKE_BACK_STALLED: Final = text(
     """
     WITH stalled AS (

@@ -147,9 +147,9 @@ class Credential(SQLModel, table=True):
     kind: str
     public_key: str
     fingerprint: str
-    key_id: str
-    wrapped_key: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    ciphertext: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    key_id: str | None = None
+    wrapped_key: bytes | None = Field(sa_column=Column(LargeBinary, nullable=True))
+    ciphertext: bytes | None = Field(sa_column=Column(LargeBinary, nullable=True))
     created_at: datetime | None = None
 
 

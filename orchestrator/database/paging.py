@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Generic, TypeVar
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy import tuple_
@@ -16,6 +16,8 @@ from sqlmodel.sql.expression import SelectOfScalar
 from orchestrator.domain.errors import InvalidInput
 
 Row = TypeVar("Row")
+
+_BEFORE_ALL: Final = datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True)
@@ -36,18 +38,22 @@ async def newest_first(
     """Up to `limit` rows of `statement` after `cursor`. Raises `InvalidInput` for a foreign cursor."""
     key = tuple_(table.created_at, table.id)
     if cursor is not None:
-        statement = statement.where(key < tuple_(*_decode(cursor)))
+        statement = statement.where(key < tuple_(*position(cursor)))
     ordered = statement.order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)
     rows = list((await session.exec(ordered)).all())
     more = len(rows) > limit
-    return Page(rows[:limit], _encode(rows[limit - 1]) if more else None)
+    return Page(rows[:limit], cursor_behind(rows[limit - 1]) if more else None)
 
 
-def _encode(row: Any) -> str:
-    return base64.urlsafe_b64encode(f"{row.created_at.isoformat()} {row.id}".encode()).decode()
+def cursor_behind(row: Any, time: str = "created_at") -> str:
+    """For the page that goes on after `row`, in the order of its `time` and id."""
+    return base64.urlsafe_b64encode(f"{getattr(row, time).isoformat()} {row.id}".encode()).decode()
 
 
-def _decode(cursor: str) -> tuple[datetime, UUID]:
+def position(cursor: str | None) -> tuple[datetime, UUID]:
+    """Where a page begins; None: before all rows. Raises `InvalidInput` for a cursor that is not ours."""
+    if cursor is None:
+        return _BEFORE_ALL
     try:
         at, row_id = base64.urlsafe_b64decode(cursor.encode()).decode().split(" ")
         return datetime.fromisoformat(at), UUID(row_id)

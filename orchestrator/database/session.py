@@ -40,16 +40,23 @@ _ACT_AS: Final = text(
 
 @dataclass(frozen=True)
 class Principal:
-    """Who a transaction acts as. `none` is the login itself, which may only open its own doors."""
+    """
+    Who a transaction acts as. `none` is the login itself, which may only open its own doors; `via` is what a
+    supplier signed in with, for the audit log.
+    """
 
     role: Role
     user_id: UUID | None = None
+    via: str | None = None
 
     @property
     def claims(self) -> str:
-        if self.user_id is None:
-            return json.dumps({"role": self.role})
-        return json.dumps({"role": self.role, "sub": str(self.user_id)})
+        said: dict[str, str] = {"role": self.role}
+        if self.user_id is not None:
+            said["sub"] = str(self.user_id)
+        if self.via is not None:
+            said["via"] = self.via
+        return json.dumps(said)
 
 
 NOBODY: Final = Principal("anon")
@@ -57,8 +64,8 @@ LOGIN: Final = Principal("none")
 SERVICE: Final = Principal("service_role")
 
 
-def supplier(user_id: UUID) -> Principal:
-    return Principal("authenticated", user_id)
+def supplier(user_id: UUID, via: str | None = None) -> Principal:
+    return Principal("authenticated", user_id, via)
 
 
 class TenantSession(sqlmodel.Session):

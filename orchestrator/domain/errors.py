@@ -16,6 +16,9 @@ Everything that can go wrong, as one tree and one catalogue.
     │  ├─ AlreadyOnboarded          already_onboarded
     │  ├─ AccountExists             account_exists
     │  ├─ RunInProgress             run_in_progress
+    │  ├─ InventoryOfInstance       inventory_of_instance
+    │  ├─ HostKeyNotOffered         host_key_not_offered
+    │  ├─ TooManyChecks             too_many_checks
     │  ├─ AlreadyFired              already_fired
     │  └─ KeyReused                 idempotency_key_reused
     └─ RunError                     internal_error
@@ -186,6 +189,29 @@ class RunInProgress(RequestError):
     http_status = 409
 
 
+class HostKeyNotOffered(RequestError):
+    code = "host_key_not_offered"
+    sentence = "This is not the host key that the machine shows."
+    remedy = "Look at the key on offer again: it may have changed since, or been taken already."
+    http_status = 409
+
+
+class TooManyChecks(RequestError):
+    code = "too_many_checks"
+    sentence = "Too many connection checks of yours are under way."
+    remedy = "Wait until one has ended; each ends within two minutes."
+    http_status = 429
+
+
+class InventoryOfInstance(RequestError):
+    code = "inventory_of_instance"
+    sentence = "This inventory item stands for an instance."
+    remedy = (
+        "Delete the instance to remove its item; a test tells its GPUs and whether it is active."
+    )
+    http_status = 409
+
+
 class AlreadyFired(RequestError):
     code = "already_fired"
     sentence = "This due time of the schedule has had its run."
@@ -240,6 +266,9 @@ class AddressForbidden(ConnectError):
 
 
 class HostKeyChanged(ConnectError):
+    """`presented` is the key that the machine shows, one OpenSSH line; None where it can't be read."""
+
+    presented: str | None = None
     code = "host_key_changed"
     sentence = "The machine shows another host key than the one on record; no login was tried."
     remedy = "If the machine was reinstalled, confirm the new fingerprint; otherwise treat it as an impostor."

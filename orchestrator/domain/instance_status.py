@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from orchestrator.domain.errors import AddressForbidden, HostUnreachable
 from orchestrator.domain.run_states import RunState
 
-_OFFLINE = frozenset({HostUnreachable.code, AddressForbidden.code})
+# Codes of runs that never reached their machine.
+UNREACHED: Final = frozenset({HostUnreachable.code, AddressForbidden.code})
 
 
 @dataclass(frozen=True)
@@ -25,5 +27,5 @@ def after_run(state: RunState, error_code: str | None, before: InstanceStatus) -
     if state is RunState.PASSED:
         return InstanceStatus("active", "completed")
     if state is RunState.FAILED:
-        return InstanceStatus("offline" if error_code in _OFFLINE else "failed", "failed")
+        return InstanceStatus("offline" if error_code in UNREACHED else "failed", "failed")
     return before

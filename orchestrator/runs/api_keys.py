@@ -35,6 +35,7 @@ class KeyHolder:
 
     user_id: UUID | None
     scopes: frozenset[str]
+    public_id: str
 
     @property
     def service_role(self) -> bool:
@@ -87,7 +88,7 @@ async def key_holder(database: Database, key: str) -> KeyHolder:
         raise NotAuthenticated("The API key is unknown or was revoked.")
     if stored.expires_at is not None and stored.expires_at <= datetime.now(UTC):
         raise NotAuthenticated("The API key has expired.")
-    return KeyHolder(stored.user_id, frozenset(stored.scopes))
+    return KeyHolder(stored.user_id, frozenset(stored.scopes), form[1])
 
 
 def _random(length: int) -> str:

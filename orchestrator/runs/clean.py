@@ -107,7 +107,10 @@ async def _look_after(run: Run, worker: Worker) -> None:
             async with worker.database.transaction(SERVICE) as session:
                 instance = await instances.get(session, run.instance_id)
             # Shorter than the time after which the row is due again: nobody else looks meanwhile.
-            async with asyncio.timeout(_LOOK_SECONDS), logged_in(instance, worker) as connection:
+            async with (
+                asyncio.timeout(_LOOK_SECONDS),
+                logged_in(instance, worker, run.id) as connection,
+            ):
                 await clean_run(run, connection, worker)
         except (HarborxError, TimeoutError) as error:
             code = error.code if isinstance(error, HarborxError) else "timed_out"

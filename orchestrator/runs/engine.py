@@ -2,15 +2,16 @@
 The job engine: procrastinate on the same database.
 
 It delivers a run's job at least once and wakes workers; owning a run is decided by the epoch (`execute`).
-Its periodic task sweeps: fires schedules, takes back jobs of dead workers, finds runs without a job.
+A connection check is taken once: where its worker dies it fails. The periodic task sweeps: fires schedules,
+takes back jobs of dead workers, finds runs without a job, ends checks that nobody ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,9 +21,10 @@ from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager
 
 from orchestrator import log
-from orchestrator.database import idempotency, jobs
+from orchestrator.database import idempotency, jobs, retention
 from orchestrator.database.session import KEEPALIVE, SERVICE
 from orchestrator.domain.errors import HarborxError
+from orchestrator.runs.check_connection import check_connection, fail_overdue
 from orchestrator.runs.clean import run_janitor
 from orchestrator.runs.execute import Worker, execute_run
 from orchestrator.runs.fire_schedules import fire_due
@@ -33,6 +35,10 @@ SWEEP_SECONDS: Final = 1
 _POLL_SECONDS: Final = 1.0  # for jobs whose notification was missed
 _TIDY_CRON: Final = "*/10 * * * *"
 _JOB_HOURS: Final = 24  # jobs that failed are kept so long
+_FORGET_MOST: Final = (
+    5000  # rows of a table in one transaction; the rest has time until the next tidying
+)
+_CHECKS_AT_ONCE: Final = 20  # they wait for machines, and a person waits for them
 _RESTART_WAIT: Final = 1.0
 _STOP_SECONDS: Final = 5.0
 
@@ -64,6 +70,7 @@ class Engine:
             # Sweeps have a worker of their own: they must not wait behind the runs that they rescue.
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._serve("runs", concurrency))
+                group.create_task(self._serve("checks", _CHECKS_AT_ONCE))
                 group.create_task(self._serve("sweeps", 1))
                 group.create_task(self._worker.cancellations.poll(self._worker.database))
                 group.create_task(run_janitor(self._worker))
@@ -81,7 +88,7 @@ class Engine:
             await asyncio.sleep(left)
 
     async def abandon(self) -> None:
-        """Stop the runs that a hung engine left behind; whoever has their jobs next attaches."""
+        """Stop the jobs that a hung engine left behind; whoever has their jobs next attaches."""
         for task in self._running:
             task.cancel()
         if self._running:
@@ -98,17 +105,28 @@ class Engine:
                 async with asyncio.timeout(_STOP_SECONDS / 2):
                     await self.app.close_async()
 
+    @contextmanager
+    def _known(self) -> Iterator[None]:
+        """Our job in this task is one that `abandon` stops."""
+        task = asyncio.current_task()
+        if task is None:
+            raise AssertionError("a job runs in a task")
+        self._running.add(task)
+        try:
+            yield
+        finally:
+            self._running.discard(task)
+
     def _add_tasks(self) -> None:
         @self.app.task(name="execute_run", queue="runs")
         async def execute(run_id: str) -> None:
-            task = asyncio.current_task()
-            if task is None:
-                raise AssertionError("a job runs in a task")
-            self._running.add(task)
-            try:
+            with self._known():
                 await execute_run(UUID(run_id), self._worker)
-            finally:
-                self._running.discard(task)
+
+        @self.app.task(name="check_connection", queue="checks")
+        async def check(check_id: str) -> None:
+            with self._known():
+                await check_connection(UUID(check_id), self._worker)
 
         @self.app.periodic(cron=f"* * * * * */{SWEEP_SECONDS}")
         @self.app.task(name="sweep", queue="sweeps", queueing_lock="sweep")
@@ -118,6 +136,7 @@ class Engine:
         @self.app.periodic(cron=_TIDY_CRON)
         @self.app.task(name="tidy", queue="sweeps", queueing_lock="tidy")
         async def tidy(timestamp: int) -> None:
+            await forget_old(self._worker)
             await self._jobs.delete_old_jobs(
                 _JOB_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
             )
@@ -177,7 +196,7 @@ class _FencedJobs(JobManager):
 
 async def sweep_once(worker: Worker) -> None:
     """What any worker does for all, any number of times; a step that fails leaves the others alone."""
-    for step in (_fire_schedules, _take_back_stalled, _requeue_lost, _forget_keys):
+    for step in (_fire_schedules, _take_back_stalled, _requeue_lost, _fail_checks, _forget_keys):
         try:
             await step(worker)
         except (HarborxError, ConnectorException) as error:
@@ -202,9 +221,28 @@ async def _requeue_lost(worker: Worker) -> None:
         logger.info("runs.requeued", count=lost)
 
 
+async def _fail_checks(worker: Worker) -> None:
+    overdue = await fail_overdue(worker.database)
+    if overdue:
+        logger.warning("checks.overdue", count=overdue)
+
+
 async def _forget_keys(worker: Worker) -> None:
     async with worker.database.transaction(SERVICE) as session:
         await idempotency.forget_expired(session)
+
+
+async def forget_old(worker: Worker) -> None:
+    """What is kept for a time only goes; a table that fails leaves the others alone."""
+    for table in retention.STATEMENTS:
+        try:
+            async with worker.database.transaction(SERVICE) as session:
+                count = await retention.forget(session, table, _FORGET_MOST)
+        except HarborxError as error:
+            logger.warning("forget.failed", table=table, reason=str(error))
+        else:
+            if count:
+                logger.info("rows.forgotten", table=table, count=count)
 
 
 async def run_worker(worker: Worker, stop: asyncio.Event) -> None:

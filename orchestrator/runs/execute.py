@@ -140,7 +140,7 @@ async def _attempt_or_cancel(journal: Journal, instance: Instance, worker: Worke
 
 async def _end_on_the_machine(run: Run, instance: Instance, worker: Worker) -> None:
     """Before it is recorded: a cancelled run leaves no GPU busy."""
-    async with logged_in(instance, worker) as connection:
+    async with logged_in(instance, worker, run.id) as connection:
         try:
             await clean_own(run, connection, worker)
         except RunTakenOver as error:
@@ -176,7 +176,7 @@ async def _connected(
         facts = {"fingerprint": fingerprint(host_key), "first_contact": True}
         await journal.append([NewEvent("host_key", facts, datetime.now(UTC))])
 
-    async with logged_in(instance, worker, tell) as connection:
+    async with logged_in(instance, worker, journal.run.id, tell) as connection:
         yield connection
 
 

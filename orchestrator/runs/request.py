@@ -7,22 +7,19 @@ whoever sends the key again is told what became of the first request.
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from orchestrator.database import idempotency, instances, runs
-from orchestrator.database.models import Credential, Instance, Run
+from orchestrator.database import credentials, idempotency, instances, runs
+from orchestrator.database.models import Instance, Run
 from orchestrator.database.session import Database, Principal, Session
 from orchestrator.domain import gpu_catalogue
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.options import Options
-from orchestrator.ssh.keys import KeyPair, generate_key_pair, import_private_key
-from orchestrator.vault import Binding, Vault
+from orchestrator.runs.login_keys import LoginGiven, store_login
+from orchestrator.vault import Vault
 
 Requester = Literal["api", "schedule", "cli"]
 
@@ -30,13 +27,13 @@ Requester = Literal["api", "schedule", "cli"]
 @dataclass(frozen=True)
 class Onboarded:
     """
-    `public_key` is what the supplier authorizes on the machine, one line. `replayed`: an earlier request with
-    the same key did it.
+    `public_key` is what has to be authorized on the machine, one line; where it is `ours`, the supplier still has
+    to. `replayed`: an earlier request with the same key did it.
     """
 
     instance: Instance
     public_key: str
-    generated: bool
+    ours: bool
     replayed: bool = False
 
 
@@ -53,32 +50,36 @@ async def onboard(
     vault: Vault,
     principal: Principal,
     claims: Mapping[str, Any],
+    login: LoginGiven = LoginGiven(),
     *,
-    private_key: str | None = None,
-    passphrase: str | None = None,
+    check_id: UUID | None = None,
     key: str | None = None,
 ) -> Onboarded:
     """
-    A new instance, its inventory item and its login, in one transaction; `key` is an Idempotency-Key.
+    A new instance, its inventory item and its login, in one transaction; `key` is an Idempotency-Key. With
+    `check_id` it is pinned to the host key that this connection check saw.
 
-    Without a private key the instance gets a key pair of its own. Raises `CredentialUnusable` for a
-    key that can't be read, `AlreadyOnboarded`, and `KeyReused`; then nothing was stored.
+    Raises `CredentialUnusable` for a key that can't be read, `AlreadyOnboarded`, `NotFound` for the check, and
+    `KeyReused`; then nothing was stored.
     """
-    pair = await asyncio.to_thread(_key_pair, private_key, passphrase)
-    generated = not private_key
-    asked = {**claims, "login": _digest(private_key, passphrase)}
+    pair = await login.pair()
+    asked = {**claims, "login": login.digest()}
+    if check_id is not None:
+        asked["connection_check_id"] = str(check_id)
     async with database.transaction(principal) as session:
         told = await _told_before(session, principal, key, "onboard", asked)
         if told is not None:
             instance = await instances.get(session, UUID(told["instance_id"]))
-            public_key = await instances.public_key(session, instance.id) or ""
-            return Onboarded(instance, public_key, generated, replayed=True)
+            known = await credentials.public_half(session, instance)
+            public_key = known.public_key if known else ""
+            return Onboarded(instance, public_key, login.ours, replayed=True)
         instance = await instances.onboard(session, dict(claims))
-        kind = "generated" if generated else "supplied"
-        await instances.store_credential(session, seal_credential(vault, instance, pair, kind))
+        public_key = await store_login(session, vault, instance, pair, login)
+        if check_id is not None:
+            instance = await instances.pin_checked_host_key(session, instance.id, check_id)
         if key is not None:
             await idempotency.answer(session, key, {"instance_id": str(instance.id)})
-    return Onboarded(instance, pair.public_key, generated)
+    return Onboarded(instance, public_key, login.ours)
 
 
 async def request_run(
@@ -123,21 +124,6 @@ async def request_run_once(
     return Requested(run)
 
 
-def _key_pair(private_key: str | None, passphrase: str | None) -> KeyPair:
-    # An encrypted key costs a second of CPU to open, so this runs in a thread.
-    return import_private_key(private_key, passphrase) if private_key else generate_key_pair()
-
-
-def _digest(private_key: str | None, passphrase: str | None) -> str | None:
-    """
-    Stands for the login in a request's fingerprint. A passphrase is hashed with its key only: alone it could
-    be guessed from the digest.
-    """
-    if not private_key:
-        return None
-    return hashlib.sha256(json.dumps([private_key, passphrase]).encode()).hexdigest()
-
-
 async def _told_before(
     session: Session, principal: Principal, key: str | None, operation: str, asked: dict[str, Any]
 ) -> dict[str, Any] | None:
@@ -147,24 +133,3 @@ async def _told_before(
     if principal.user_id is None:
         raise InvalidInput("An Idempotency-Key belongs to a supplier; the service role is none.")
     return await idempotency.take(session, key, operation, asked)
-
-
-def seal_credential(vault: Vault, instance: Instance, pair: KeyPair, kind: str) -> Credential:
-    """The row for a login of `instance`: the private half sealed and bound to this very row."""
-    row_id = uuid4()
-    sealed = vault.seal(pair.private_key, credential_binding(instance.user_id, row_id))
-    return Credential(
-        id=row_id,
-        user_id=instance.user_id,
-        instance_id=instance.id,
-        kind=kind,
-        public_key=pair.public_key,
-        fingerprint=pair.fingerprint,
-        key_id=sealed.key_id,
-        wrapped_key=sealed.wrapped_key,
-        ciphertext=sealed.ciphertext,
-    )
-
-
-def credential_binding(user_id: UUID, credential_id: UUID) -> Binding:
-    return Binding("gpu_credentials", "ciphertext", user_id, credential_id)

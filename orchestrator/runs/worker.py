@@ -11,12 +11,16 @@ from orchestrator.ssh import agent_archive
 from orchestrator.ssh.addresses import AddressPolicy
 from orchestrator.ssh.agent_archive import AgentArchive
 from orchestrator.ssh.connection import Deadlines
+from orchestrator.ssh.user_ca import UserCa
 from orchestrator.vault import Vault
 
 
 @dataclass(frozen=True)
 class Worker:
-    """`archive` is the agent that is pushed; `cancellations` ends runs of this process that somebody cancels."""
+    """
+    `archive` is the agent that is pushed; `cancellations` ends runs of this process that somebody cancels;
+    `user_ca` signs the logins of instances that trust it.
+    """
 
     database: Database
     vault: Vault
@@ -24,6 +28,7 @@ class Worker:
     name: str
     archive: AgentArchive = field(default_factory=agent_archive.pack)
     cancellations: Cancellations = field(default_factory=Cancellations)
+    user_ca: UserCa | None = None
 
     @property
     def policy(self) -> AddressPolicy:

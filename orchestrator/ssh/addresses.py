@@ -80,6 +80,24 @@ async def open_socket(
         raise HostUnreachable(UNREACHABLE) from error
 
 
+async def resolve(endpoint: Endpoint, *, timeout: float) -> list[str]:
+    """
+    The addresses of the endpoint's host, without connecting to any: what a caller is told of them says nothing
+    about ports. `timeout` in seconds.
+
+    Raises as `open_socket`.
+    """
+    if not 0 < len(endpoint.host) <= _LONGEST_NAME:
+        raise HostUnreachable(UNREACHABLE)
+    try:
+        async with asyncio.timeout(timeout):
+            found = await _resolve(endpoint.host, endpoint.port)
+    except (OSError, UnicodeError, ValueError) as error:
+        raise HostUnreachable(UNREACHABLE) from error
+    _check(found, endpoint.policy)
+    return [text for _, (text, *_) in found[:_MOST_ADDRESSES]]
+
+
 def forbidden(address: Address, policy: AddressPolicy = AddressPolicy()) -> bool:
     """Whether `address`, or an IPv4 address carried inside it, is out of bounds."""
     return not all(

@@ -23,6 +23,7 @@ from orchestrator.domain.errors import (
     LoginRefused,
 )
 from orchestrator.ssh.addresses import UNREACHABLE, AddressPolicy, Endpoint, open_socket
+from orchestrator.ssh.keys import LONGEST_HOST_KEY, one_line
 
 HOST_KEY_ALGORITHMS: Final = (
     "ssh-ed25519",
@@ -45,8 +46,9 @@ _KEEPALIVES_MISSED: Final = 2  # asyncssh gives up at the one after these
 @dataclass(frozen=True)
 class Target:
     """
-    A machine and how to log in. `private_key` in OpenSSH format, `host_key` one OpenSSH line or
-    None while it has not been seen (see `host_keys.first_contact`).
+    A machine and how to log in. `private_key` in OpenSSH format, with the `certificate` that our user CA gave
+    it where there is one; `host_key` one OpenSSH line or None while it has not been seen (see
+    `host_keys.first_contact`).
     """
 
     host: str
@@ -55,6 +57,7 @@ class Target:
     private_key: str = field(repr=False)
     host_key: str | None = None
     policy: AddressPolicy = field(default_factory=AddressPolicy)
+    certificate: str | None = None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -86,6 +89,13 @@ class Connection:
     def lost(self) -> bool:
         """Whether the transport is gone, whoever ended it."""
         return self.ssh.is_closed()
+
+    @property
+    def address(self) -> str:
+        """Where the machine really is: "192.0.2.7:22", "[2001:db8::7]:22"; empty once it is gone."""
+        host, port, *_ = self.ssh.get_extra_info("peername") or ("", 0)
+        shown = f"[{host}]" if ":" in host else host
+        return f"{shown}:{port}" if host else ""
 
 
 @asynccontextmanager
@@ -198,7 +208,7 @@ def _login_options(
     return {
         **quiet_options(deadlines),
         "username": target.user,
-        "client_keys": [_parse_private_key(target.private_key)],
+        "client_keys": [_client_key(target)],
         "known_hosts": ([host_key], [], []),
         "server_host_key_algs": _algorithms_for(host_key),
         "preferred_auth": ["publickey"],
@@ -212,6 +222,15 @@ def _login_options(
         "encoding": None,
         "window": _WINDOW,
     }
+
+
+def _client_key(
+    target: Target,
+) -> asyncssh.SSHKey | tuple[asyncssh.SSHKey, asyncssh.SSHCertificate]:
+    key = _parse_private_key(target.private_key)
+    if target.certificate is None:
+        return key
+    return key, asyncssh.import_certificate(target.certificate)
 
 
 def _algorithms_for(host_key: asyncssh.SSHKey) -> list[str]:
@@ -241,7 +260,10 @@ def _parse_private_key(text: str) -> asyncssh.SSHKey:
 def _changed(expected: asyncssh.SSHKey, presented: asyncssh.SSHKey | None) -> HostKeyChanged:
     old = expected.get_fingerprint()
     new = presented.get_fingerprint() if presented is not None else "unreadable"
-    return HostKeyChanged(
+    changed = HostKeyChanged(
         f"On record is {old}, the machine shows {new}.",
         evidence={"expected": old, "presented": new},
     )
+    line = one_line(presented) if presented is not None else ""
+    changed.presented = line if 0 < len(line) <= LONGEST_HOST_KEY else None
+    return changed

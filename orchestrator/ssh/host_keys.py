@@ -15,7 +15,7 @@ from orchestrator.ssh.connection import (
     quiet_options,
     reaching,
 )
-from orchestrator.ssh.keys import one_line
+from orchestrator.ssh.keys import LONGEST_HOST_KEY, one_line
 
 
 async def first_contact(
@@ -49,6 +49,7 @@ async def _exchange_keys(endpoint: Endpoint, deadlines: Deadlines) -> str:
         raise HostUnreachable(UNREACHABLE) from error
     finally:
         opened.close()
-    if key is None:
+    line = one_line(key) if key is not None else ""
+    if not 0 < len(line) <= LONGEST_HOST_KEY:
         raise HostUnreachable(UNREACHABLE)
-    return one_line(key)
+    return line

@@ -15,6 +15,7 @@ from orchestrator.domain.errors import CredentialUnusable
 
 COMMENT: Final = "harborx"
 LONGEST_KEY: Final = 32 * 1024
+LONGEST_HOST_KEY: Final = 4096  # characters of its line; RSA of 16,384 bits has 2,750
 
 _PEM: Final = re.compile(
     r"-----BEGIN (?P<kind>[A-Z0-9 ]*PRIVATE KEY)-----\s*\n(?P<body>.+?)\n\s*"

@@ -207,15 +207,20 @@ def test_a_full_disk_under_the_log_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_the_child_knows_its_run_and_is_its_own_group(tmp_path: Path) -> None:
-    """The child carries the cookie HARBORX_RUN, leads its session, and reads an empty stdin."""
+    """The child carries the cookie HARBORX_RUN, leads its session, reads an empty stdin, and caches in its folder."""
     source = (
         "import os, sys; print(os.environ['HARBORX_RUN'], os.getsid(0) == os.getpid(), "
-        "os.getpgrp() == os.getpid(), repr(sys.stdin.read()))"
+        "os.getpgrp() == os.getpid(), repr(sys.stdin.read())); "
+        "print(*(os.environ[name] for name in "
+        "('TORCHINDUCTOR_CACHE_DIR', 'TRITON_CACHE_DIR', 'CUDA_CACHE_PATH')), sep='\\n')"
     )
     supervised = Supervised(tmp_path, source)
     supervised.exit()
     said = (supervised.folder / "events.ndjson").read_text()
-    assert said == f"{RUN} True True ''\n"
+    first, *caches = said.splitlines()
+    assert first == f"{RUN} True True ''"
+    assert len(set(caches)) == 3
+    assert all(Path(cache).is_relative_to(supervised.folder) for cache in caches)
 
 
 @pytest.mark.parametrize("pieces", [[b"a"], [b"a" * 9000], [b"b" * 5000] * 9, [b"c"] * 30_000])

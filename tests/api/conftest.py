@@ -5,10 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from uuid import UUID
 
+import asyncssh
 import httpx
+import jwt
 import pytest
 import structlog
 from fastapi import FastAPI
@@ -18,6 +21,7 @@ from orchestrator.config import load
 from orchestrator.database import runs
 from orchestrator.database.session import SERVICE, Database
 from orchestrator.runs.api_keys import create_key
+from orchestrator.ssh.user_ca import UserCa
 from orchestrator.vault import Vault
 from tests.conftest import Databases
 
@@ -58,6 +62,11 @@ class Supplier:
     token: str
     machines: int = field(default=0)
 
+    @property
+    def session_id(self) -> str:
+        said = jwt.decode(self.token, options={"verify_signature": False})
+        return str(said["sid"])
+
     async def onboard(self, **fields: Any) -> dict[str, Any]:
         self.machines += 1
         body = {"instance_id": f"m-{self.machines}", "ssh_host": "host.example", **fields}
@@ -93,12 +102,15 @@ class Supplier:
 def connect(app: FastAPI, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
     # An exception of the application becomes its 500, as a server would answer it.
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://harborx.test", headers=headers)
+    client = httpx.AsyncClient(transport=transport, base_url="http://harborx.test", headers=headers)
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # no browser
+    return client
 
 
 def application(database: Database, **flags: Any) -> FastAPI:
     settings = load(None, {}, flags).settings
-    return create_app(Surface(database, Vault(bytes(32)), settings, SESSION_SECRET))
+    ca = UserCa(asyncssh.generate_private_key("ssh-ed25519"))
+    return create_app(Surface(database, Vault(bytes(32)), settings, SESSION_SECRET, user_ca=ca))
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -36,10 +36,9 @@ PUBLIC_PEM = PRIVATE.public_key().public_bytes(
 async def test_signing_up_and_in(api: Api, is_problem: Problem) -> None:
     """An account opens with its password whatever the case of its address, and its session works."""
     made = await api.sign_up("Someone@Example.com")
-    assert (await made.client.get("/v1/profile")).json() == {
-        "id": str(made.user_id),
-        "email": "someone@example.com",
-    }
+    profile = (await made.client.get("/v1/profile")).json()
+    assert (profile["id"], profile["email"]) == (str(made.user_id), "someone@example.com")
+    assert profile["supplier"] is None
     login = {"email": "SOMEONE@example.com", "password": PASSWORD}
     answer = await api.client.post("/v1/auth/sign-in", json=login)
     assert (answer.status_code, answer.json()["user_id"]) == (200, str(made.user_id))
@@ -89,6 +88,7 @@ def claims(**changes: Any) -> dict[str, Any]:
         "aud": "authenticated",
         "role": "authenticated",
         "sub": str(uuid4()),
+        "sid": str(uuid4()),
         "exp": datetime.now(UTC) + timedelta(hours=1),
         **changes,
     }
@@ -116,39 +116,46 @@ def _base64url(data: bytes) -> str:
 
 
 PAST = datetime.now(UTC) - timedelta(minutes=5)
-BAD = {
-    "unsigned": lambda: unsigned(),
-    "another secret": lambda: signed("another-secret-of-sufficient-length-000"),
-    "another algorithm": lambda: signed(algorithm="HS512"),
-    "another issuer": lambda: signed(iss="https://elsewhere.example"),
-    "no issuer": lambda: signed(iss=None),
-    "expired": lambda: signed(exp=PAST),
-    "never expires": lambda: signed(exp=None),
-    "another audience": lambda: signed(aud="other"),
-    "no audience": lambda: signed(aud=None),
-    "service role": lambda: signed(role="service_role"),
-    "anon": lambda: signed(role="anon"),
-    "no role": lambda: signed(role=None),
-    "no subject": lambda: signed(sub=None),
-    "subject is no id": lambda: signed(sub="admin"),
-    "list": lambda: "W10.W10.W10",
-    "garbage": lambda: "a.b.c",
-    "enormous": lambda: "a" * 9000,
+BAD: dict[str, Callable[[dict[str, str]], str]] = {
+    "unsigned": lambda mine: unsigned(**mine),
+    "another secret": lambda mine: signed("another-secret-of-sufficient-length-000", **mine),
+    "another algorithm": lambda mine: signed(algorithm="HS512", **mine),
+    "another issuer": lambda mine: signed(iss="https://elsewhere.example", **mine),
+    "no issuer": lambda mine: signed(iss=None, **mine),
+    "expired": lambda mine: signed(exp=PAST, **mine),
+    "never expires": lambda mine: signed(exp=None, **mine),
+    "another audience": lambda mine: signed(aud="other", **mine),
+    "no audience": lambda mine: signed(aud=None, **mine),
+    "service role": lambda mine: signed(role="service_role", **mine),
+    "anon": lambda mine: signed(role="anon", **mine),
+    "no role": lambda mine: signed(role=None, **mine),
+    "no subject": lambda mine: signed(**mine | {"sub": None}),
+    "subject is no id": lambda mine: signed(**mine | {"sub": "admin"}),
+    "no session": lambda mine: signed(**mine | {"sid": None}),
+    "session is no id": lambda mine: signed(**mine | {"sid": "one"}),
+    "unknown session": lambda mine: signed(**mine | {"sid": str(uuid4())}),
+    "another's session": lambda mine: signed(**mine | {"sub": str(uuid4())}),
+    "list": lambda _: "W10.W10.W10",
+    "garbage": lambda _: "a.b.c",
+    "enormous": lambda _: "a" * 9000,
 }
 
 
 @pytest.mark.parametrize("token", BAD.values(), ids=BAD.keys())
-async def test_a_bad_token_is_nobody(api: Api, is_problem: Problem, token: Any) -> None:
-    """Unsigned, foreign, expired and incomplete tokens are 401, with the same words."""
-    headers = {"Authorization": f"Bearer {token()}"}
+async def test_a_bad_token_is_nobody(
+    api: Api, supplier: Supplier, is_problem: Problem, token: Callable[[dict[str, str]], str]
+) -> None:
+    """Unsigned, foreign, expired and incomplete tokens are 401, also of a supplier with a live session."""
+    mine = {"sub": str(supplier.user_id), "sid": supplier.session_id}
+    headers = {"Authorization": f"Bearer {token(mine)}"}
     is_problem(await api.client.get("/v1/profile", headers=headers), 401, "not_authenticated")
 
 
-async def test_a_session_is_what_the_bad_tokens_are_measured_against(api: Api) -> None:
+async def test_a_session_is_what_the_bad_tokens_are_measured_against(supplier: Supplier) -> None:
     """The same claims, rightly signed, are let in: each refusal above has its own cause."""
-    made = await api.sign_up()
-    headers = {"Authorization": f"Bearer {signed(sub=str(made.user_id))}"}
-    assert (await api.client.get("/v1/profile", headers=headers)).status_code == 200
+    token = signed(sub=str(supplier.user_id), sid=supplier.session_id)
+    headers = {"Authorization": f"Bearer {token}"}
+    assert (await supplier.api.client.get("/v1/profile", headers=headers)).status_code == 200
 
 
 @pytest.fixture(scope="module")
@@ -197,8 +204,8 @@ async def test_an_issuers_user_gets_a_profile(federated: httpx.AsyncClient) -> N
     sub = str(uuid4())
     headers = {"Authorization": f"Bearer {external(sub=sub)}"}
     for _ in range(2):
-        answer = await federated.get("/v1/profile", headers=headers)
-        assert answer.json() == {"id": sub, "email": "far@example.com"}
+        profile = (await federated.get("/v1/profile", headers=headers)).json()
+        assert (profile["id"], profile["email"]) == (sub, "far@example.com")
     body = {"instance_id": "one", "ssh_host": "h"}
     answer = await federated.post("/functions/v1/onboard-gpu", json=body, headers=headers)
     assert answer.json()["gpu_instance"]["user_id"] == sub

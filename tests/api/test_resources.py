@@ -37,6 +37,7 @@ async def test_others_things_are_not_found(
     for instance_id, run_id in ((run["instance_id"], run["id"]), (str(uuid4()), str(uuid4()))):
         for method, path in (
             ("GET", f"/v1/instances/{instance_id}"),
+            ("DELETE", f"/v1/instances/{instance_id}"),
             ("POST", f"/v1/instances/{instance_id}/runs"),
             ("GET", f"/v1/instances/{instance_id}/schedule"),
             ("DELETE", f"/v1/instances/{instance_id}/schedule"),
@@ -222,11 +223,13 @@ async def test_the_document_tells_the_errors(api: Api) -> None:
         for operation in methods.values()
     }
     assert len(operations) == sum(map(len, document["paths"].values()))
-    for path, responses in operations.values():
+    open_to_all = {"listListing", "getListed", "getBadge"}
+    for name, (path, responses) in operations.items():
         errors = {status: each for status, each in responses.items() if status[0] in "45"}
         form = "application/problem+json"
         if path.startswith("/v1/"):
-            assert {"401", "404", "422", "503"} <= errors.keys()
+            assert {"404", "422", "503"} <= errors.keys()
+            assert ("401" in errors) == (name not in open_to_all)
         elif path.startswith("/functions/"):
             assert {"400", "401", "404", "503"} <= errors.keys()
             form = "application/json"
@@ -235,7 +238,10 @@ async def test_the_document_tells_the_errors(api: Api) -> None:
             "Retry-After" in each["headers"] for status, each in errors.items() if status == "503"
         )
     conflicts = {name for name, (_, told) in operations.items() if "409" in told}
-    assert conflicts == {"requestRun", "signUp"}
+    assert conflicts == {
+        *("requestRun", "signUp", "changeInventory", "deleteInventory"),
+        *("changeInstance", "deleteInstance", "acceptHostKey"),
+    }
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 

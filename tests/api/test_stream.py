@@ -166,3 +166,22 @@ async def test_a_stream_of_a_deleted_run_ends(databases: Databases, supplier: Su
         with psycopg.connect(databases.logins.owner) as connection:
             connection.execute("DELETE FROM gpu_instances")
         assert [item[1] async for item in stream] == ["end"]
+
+
+@pytest.mark.timeout(60)
+async def test_a_stream_ends_with_its_login(databases: Databases, supplier: Supplier) -> None:
+    """Whose session is ended in the middle is told no further event, and no end either: the run goes on."""
+    run_id = await supplier.claimed_run()
+    await append(databases, run_id, "one")
+    headers = {"Authorization": f"Bearer {supplier.token}"}
+    async with (
+        served(databases) as base,
+        httpx.AsyncClient(base_url=base, timeout=20) as client,
+        client.stream("GET", f"/v1/runs/{run_id}/events", headers=headers) as response,
+    ):
+        stream = told(response)
+        assert (await anext(stream))[1] == "one"
+        signed_out = await client.post("/v1/auth/sign-out", headers=headers)
+        assert signed_out.status_code == 204
+        await append(databases, run_id, "two", "ended", end=True)
+        assert [item[1] async for item in stream] == []

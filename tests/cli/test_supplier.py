@@ -83,6 +83,19 @@ def test_onboarding_with_a_key(harborx: Harborx, account: str, tmp_path: Path, s
     assert "PRIVATE" not in finished.err + shown.out + shown.err
 
 
+def test_onboarding_with_the_shared_key(harborx: Harborx, account: str, tmp_path: Path) -> None:
+    """Every machine that is onboarded so gives the same line to authorize; a key of one's own beside it is refused."""
+    first, second = (harborx("onboard", name, "host.example", "--login", "shared") for name in "ab")
+    assert (first.status, second.status) == (0, 0)
+    assert first.out == second.out
+    assert first.out.startswith("ssh-ed25519 ")
+    assert first.out.strip() in harborx("instances", "a").out
+    (tmp_path / "key").write_text(generate_key_pair().private_key)
+    flags = ("--login", "shared", "--key", str(tmp_path / "key"), "--json")
+    both = harborx("onboard", "c", "host.example", *flags)
+    assert (both.status, both.error["error"]) == (2, "invalid_input")
+
+
 def test_a_bad_key_file_is_refused(harborx: Harborx, account: str, tmp_path: Path) -> None:
     """What is no private key is a login problem, a missing file is bad input; nothing is stored."""
     (tmp_path / "key").write_text("not a key")

@@ -244,6 +244,11 @@ def test_a_run_is_requested_for_an_own_instance_only(api: Connection) -> None:
         "SELECT submission_target(gen_random_uuid(), NULL)",
         "SELECT account_for_sign_in('x')",
         "SELECT use_api_key('x')",
+        "SELECT use_session(gen_random_uuid())",
+        "SELECT open_session(auth.uid(), 'x', 1e9)",
+        "SELECT change_password(auth.uid(), 'x', NULL)",
+        "SELECT fleet_changes(ARRAY[gen_random_uuid()], now())",
+        "SELECT listing_of(gen_random_uuid())",  # it is for nobody, who signs in to nothing
         "SELECT ensure_profile(gen_random_uuid(), 'x')",
         "SELECT * FROM procrastinate_jobs",
         "SELECT procrastinate_defer_jobs_v1(ARRAY[ROW('runs', 'execute_run', 0, 'x', NULL, '{}', NULL)"

@@ -87,7 +87,11 @@ class SshdMachine:
 
     def rotate_host_key(self, kind: str = "ssh-ed25519") -> str:
         """Another host key from now on; returns its line."""
-        self.host_key = _write_host_key(self.folder, kind)
+        return self.restore_host_key(_new_host_key(kind))
+
+    def restore_host_key(self, private_key: bytes) -> str:
+        """This host key from now on, in OpenSSH format; returns its line."""
+        self.host_key = _write_host_key(self.folder, private_key)
         assert self._process is not None
         before = self.log.count(_LISTENS)
         self._process.send_signal(signal.SIGHUP)  # sshd executes itself anew
@@ -173,7 +177,7 @@ def _started(folder: Path, path: str, sftp: bool, host_key_type: str, shell: str
     home = folder / "home"
     home.mkdir(mode=0o700)
     key = generate_key_pair()
-    host_key = _write_host_key(folder, host_key_type)
+    host_key = _write_host_key(folder, _new_host_key(host_key_type))
     for _ in range(5):
         machine = SshdMachine(folder, home, _free_port(), getpass.getuser(), key, host_key)
         server = next(filter(os.path.exists, _SFTP_SERVERS), "internal-sftp")
@@ -196,13 +200,16 @@ def _started(folder: Path, path: str, sftp: bool, host_key_type: str, shell: str
 _SFTP_SERVERS: Final = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server")
 
 
-def _write_host_key(folder: Path, kind: str) -> str:
-    key = asyncssh.generate_private_key(kind)
+def _new_host_key(kind: str) -> bytes:
+    return asyncssh.generate_private_key(kind).export_private_key("openssh")
+
+
+def _write_host_key(folder: Path, private_key: bytes) -> str:
     file = folder / "host_key"
     file.unlink(missing_ok=True)
     file.touch(mode=0o600)
-    file.write_bytes(key.export_private_key("openssh"))
-    return one_line(key)
+    file.write_bytes(private_key)
+    return one_line(asyncssh.import_private_key(private_key))
 
 
 def _free_port() -> int:

@@ -19,6 +19,7 @@ from orchestrator.database.models import FigureRow, Instance, Result, Run, RunEv
 from orchestrator.database.session import SERVICE, Session, supplier
 from orchestrator.domain.options import Options
 from orchestrator.runs.execute import Worker, execute_run
+from orchestrator.runs.login_keys import LoginGiven
 from orchestrator.runs.request import onboard, request_run
 from orchestrator.ssh import agent_call
 from orchestrator.ssh.connection import Target
@@ -55,7 +56,7 @@ class Marketplace:
                 "gpu_name": gpu_name,
                 **claims,
             },
-            private_key=target.private_key,
+            LoginGiven(target.private_key),
         )
         return onboarded.instance
 

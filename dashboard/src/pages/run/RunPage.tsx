@@ -1,0 +1,117 @@
+import { Alert, Skeleton, Stack, Tabs } from "@mantine/core";
+import { IconRefresh } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
+import { getRouteApi } from "@tanstack/react-router";
+import type { ReactNode } from "react";
+import { asError } from "../../api/client";
+import { ProblemAlert } from "../../parts/ProblemAlert";
+import { Missing } from "../../shell/Broken";
+import { EventLog } from "./EventLog";
+import { FailureSection } from "./FailureSection";
+import { FiguresTab } from "./FiguresTab";
+import { LiveCharts } from "./LiveCharts";
+import { PhaseSteps } from "./PhaseSteps";
+import { RawTab } from "./RawTab";
+import { ResultSection } from "./ResultSection";
+import { RunHeader } from "./RunHeader";
+import { type Run, runQuery } from "./runQueries";
+import { TelemetryTab } from "./TelemetryTab";
+import { type Followed, useStory } from "./useStory";
+
+const route = getRouteApi("/signed-in/runs/$runId");
+
+const TABS = { log: "Log", figures: "Figures", telemetry: "Telemetry", raw: "Raw JSON" } as const;
+type Tab = keyof typeof TABS;
+
+const isTab = (value: string | undefined): value is Tab => value !== undefined && value in TABS;
+
+export function RunPage() {
+  const { runId } = route.useParams();
+  // Another run begins with a page of its own: nothing of the one before is shown under it.
+  return <OneRun key={runId} runId={runId} />;
+}
+
+function OneRun({ runId }: { runId: string }) {
+  const { data: run, error } = useQuery(runQuery(runId));
+  const followed = useStory(runId);
+  if (error && !run)
+    return [404, 422].includes(asError(error).status) ? (
+      <Missing />
+    ) : (
+      <ProblemAlert error={error} />
+    );
+  if (!run) return <Loading />;
+  return <Shown run={run} followed={followed} />;
+}
+
+function Shown({ run, followed }: { run: Run; followed: Followed }) {
+  const { story, line } = followed;
+  const state = run.finished ? run.state : (story.state ?? run.state);
+  return (
+    <>
+      <RunHeader run={run} state={state} />
+      <Stack gap="md">
+        {line === "resuming" && (
+          <Alert color="yellow" variant="outline" icon={<IconRefresh size={18} />} role="status">
+            The connection dropped; resuming after event {story.lastSeq}. Nothing is lost.
+          </Alert>
+        )}
+        <PhaseSteps run={run} story={story} />
+        {run.error && <FailureSection state={run.state} error={run.error} />}
+        {run.result && <ResultSection result={run.result} />}
+        <LiveCharts story={story} finished={run.finished} />
+        <Details run={run} followed={followed} />
+      </Stack>
+    </>
+  );
+}
+
+function Details({ run, followed }: { run: Run; followed: Followed }) {
+  const { tab } = route.useSearch();
+  const navigate = route.useNavigate();
+  const panels: Record<Tab, ReactNode> = {
+    log: <EventLog runId={run.id} story={followed.story} line={followed.line} />,
+    figures: <FiguresTab runId={run.id} />,
+    telemetry: <TelemetryTab runId={run.id} />,
+    raw: <RawTab run={run} />,
+  };
+  return (
+    <section
+      className="surface"
+      aria-label="Details"
+      style={{ padding: "var(--mantine-spacing-md)" }}
+    >
+      <Tabs
+        value={isTab(tab) ? tab : "log"}
+        onChange={(value) =>
+          void navigate({ search: { tab: value ?? undefined }, replace: true, resetScroll: false })
+        }
+        keepMounted={false}
+      >
+        <Tabs.List>
+          {Object.entries(TABS).map(([value, label]) => (
+            <Tabs.Tab key={value} value={value}>
+              {label}
+            </Tabs.Tab>
+          ))}
+        </Tabs.List>
+        {Object.entries(panels).map(([value, panel]) => (
+          <Tabs.Panel key={value} value={value} pt="md">
+            {panel}
+          </Tabs.Panel>
+        ))}
+      </Tabs>
+    </section>
+  );
+}
+
+function Loading() {
+  return (
+    <Stack aria-busy aria-label="Loading the run">
+      <Skeleton h={36} w="min(420px, 100%)" />
+      <Skeleton h={20} w="min(280px, 100%)" />
+      <Skeleton h={132} />
+      <Skeleton h={320} />
+    </Stack>
+  );
+}

@@ -1,0 +1,71 @@
+"""
+The dashboard's files: built by hatch_build.py from dashboard/ into `static`, served on the API's own address.
+
+Every address that is no file and not the API's is the page itself, which reads the address. Files under
+assets/ carry a hash of their content in their names and may be kept for ever; the page is asked for each time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, PlainTextResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+STATIC: Final = Path(__file__).parent / "static"
+_APIS: Final = ("v1", "functions")
+_FOR_EVER: Final = "public, max-age=31536000, immutable"
+_ASK: Final = "no-cache"
+# Styles are inline because the component library sets them as attributes; scripts are files of ours only.
+_POLICY: Final = "; ".join(
+    (
+        "default-src 'self'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_NOT_BUILT: Final = "The dashboard is not built here. `make demo` or `pip install` builds it; the API answers under /v1.\n"
+
+
+def install(app: FastAPI, static: Path = STATIC) -> None:
+    """Serve the dashboard for whatever the API does not answer; last, after all routers."""
+    if (static / "assets").is_dir():
+        app.mount("/assets", _Assets(directory=static / "assets"))
+
+    @app.api_route("/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
+    async def page(path: str) -> Response:
+        if path.split("/", 1)[0] in _APIS:
+            raise HTTPException(404, "Not Found")
+        file = static / path
+        # Only files that lie in the folder itself, such as the icon: a path that leads elsewhere is the page's.
+        if "/" not in path and path and file.is_file() and file.parent == static:
+            return FileResponse(file, headers={"Cache-Control": _ASK, **_HEADERS})
+        index = static / "index.html"
+        if not index.is_file():
+            return PlainTextResponse(_NOT_BUILT, 404)
+        return FileResponse(index, headers={"Cache-Control": _ASK, **_HEADERS})
+
+
+class _Assets(StaticFiles):
+    """Files whose names change with their content."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        if response.status_code == 200:
+            response.headers["Cache-Control"] = _FOR_EVER
+            response.headers["X-Content-Type-Options"] = "nosniff"
+        return response

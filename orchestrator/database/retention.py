@@ -1,0 +1,30 @@
+"""What is kept for a time only: deleted inventory for 30 days, connection checks for one, ended sessions for seven."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+# The index that orders a table by age, and when a row's time is up.
+_OLD: Final = {
+    "gpu_inventory": ("deleted_at", "30 days"),
+    "connection_checks": ("created_at", "1 day"),
+    "sessions": ("least(expires_at, revoked_at)", "7 days"),
+}
+STATEMENTS: Final = {
+    table: text(
+        f"DELETE FROM {table} WHERE id = ANY (ARRAY("  # noqa: S608  our own words
+        f"SELECT id FROM {table} WHERE {age} < now() - interval '{kept}'"
+        f" ORDER BY {age} LIMIT :most FOR UPDATE SKIP LOCKED))"
+    )
+    for table, (age, kept) in _OLD.items()
+}
+
+
+async def forget(session: AsyncSession, table: str, most: int) -> int:
+    """Forgets up to `most` rows whose time is up, the oldest first; how many it were. For workers only."""
+    found = await session.exec(STATEMENTS[table], params={"most": most})  # type: ignore[call-overload]
+    count: int = found.rowcount
+    return count
