@@ -77,7 +77,7 @@ export function GpuCell({ instance }: Props) {
       <span className={classes.first} title={name ?? undefined}>
         {name?.replace(/^NVIDIA /, "") ?? "GPU"}
       </span>
-      <span className={classes.second}>× {number(count)}</span>
+      {Boolean(count) && <span className={classes.second}>× {number(count)}</span>}
     </>
   );
 }
