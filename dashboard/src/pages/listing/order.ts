@@ -1,13 +1,15 @@
 import type { Shapes } from "../../api/client";
+import { imagesForADollar } from "../../parts/value";
 
 export type Listed = Shapes["Listed"];
 
-const HOURS = 3600;
-
-/** Images that a dollar buys, at the supplier's price and our figure. */
-export function imagesForADollar(listed: Listed): number | null {
-  const { throughput_images_per_sec: rate, price_per_hour: price } = listed;
-  return rate === null || !price ? null : (rate * HOURS) / price;
+/** At the supplier's price and our figure. */
+export function valueOf(listed: Listed): number | null {
+  return imagesForADollar(
+    listed.throughput_images_per_sec,
+    listed.gpu_count,
+    listed.price_per_hour,
+  );
 }
 
 /** Share of the tests within 90 days that passed, of those that proved something. */
@@ -31,7 +33,7 @@ const KEYS: Record<Column, (listed: Listed) => string | number | null> = {
   images: (listed) => listed.throughput_images_per_sec,
   miles: (listed) => listed.compute_miles_per_hour,
   price: (listed) => listed.price_per_hour,
-  value: imagesForADollar,
+  value: valueOf,
   reliability,
   measured: (listed) => Date.parse(listed.measured_at),
 };

@@ -1,6 +1,7 @@
 import type { Overview } from "../../api/fleet";
 import { conditionsOf } from "../../parts/conditions";
 import { quantile } from "../../parts/statistics";
+import { imagesForADollar } from "../../parts/value";
 
 export type Figures = NonNullable<Overview["latest"]>;
 
@@ -31,7 +32,6 @@ export interface Slow {
 }
 
 export const LEAST = 3;
-const SECONDS = 3600;
 export const UNKNOWN_GPU = "Unknown GPU";
 
 export function measured(rows: Overview[]): Machine[] {
@@ -100,15 +100,8 @@ export function imagesPerJoule({ latest }: Machine): number | null {
   return watts === null || watts <= 0 ? null : latest.throughput_images_per_sec / watts;
 }
 
-/** The price is of the whole instance, so all of its GPUs count, each as fast as the one that was measured. */
 export function imagesPerDollar({ row, latest }: Machine): number | null {
-  const price = row.price_per_hour;
-  if (price === null || price <= 0) return null;
-  return (latest.throughput_images_per_sec * gpusOf(row) * SECONDS) / price;
-}
-
-function gpusOf(row: Overview): number {
-  return Math.max(1, row.gpu_count ?? 1);
+  return imagesForADollar(latest.throughput_images_per_sec, row.gpu_count, row.price_per_hour);
 }
 
 export interface Ranked {
