@@ -1,8 +1,9 @@
 """
 The inventory page with 5,000 instances in a real browser (Debian's Chromium, no GPU), on a server of its own.
 
-First load: a browser that knows nothing asks for the sign-in page, signs in and has rows to click; with the script
-that both pages took. Scrolling: the times between frames while the wheel turns. Filtering: from the input to the
+First load, by the page's own clock: from asking for the sign-in page to its painted form, and, with a session and nothing
+else, from asking for the inventory to its first painted rows, each with the main thread free for the next input; then
+the way through both as the driver sees it, and the script that both took. Scrolling: the times between frames while the wheel turns. Filtering: from the input to the
 frame that shows the rows it leaves.
 """
 
@@ -37,6 +38,13 @@ _EMAIL: Final = "bench@example.com"
 _ALL_READ: Final = (
     "count => document.querySelector('table')?.getAttribute('aria-rowcount') === String(count + 1)"
 )
+_WATCH_USABLE: Final = """
+new MutationObserver((_, seen) => {
+    if (!document.querySelector("[data-row-link], input[name=email]")) return;
+    seen.disconnect();
+    requestAnimationFrame(() => setTimeout(() => (window.usable_ = performance.now())));
+}).observe(document, { childList: true, subtree: true });
+"""
 _WATCH_FRAMES: Final = """() => {
     const frames = (window.frames_ = []);
     let last;
@@ -64,7 +72,7 @@ _WATCH_FILTER: Final = """() => {
 
 
 def first_load() -> dict[str, Any]:
-    """Milliseconds to rows one can click, and the script it took; goals of the issue: 1 s, 250 kB compressed."""
+    """Milliseconds until a page can be used, and the script it took; goals of the issue: 1 s, 250 kB compressed."""
     return _measured()["load"]
 
 
@@ -88,7 +96,9 @@ def _measured() -> dict[str, dict[str, Any]]:
         told = {
             "load": {
                 "goal_ms": 1000,
-                **summary([load["usable_ms"] for load in loads], "ms"),
+                "sign_in": summary([load["sign_in_ms"] for load in loads], "ms"),
+                "inventory": summary([load["inventory_ms"] for load in loads], "ms"),
+                "through_both": summary([load["usable_ms"] for load in loads], "ms"),
                 "all_read": summary([load["all_read_ms"] for load in loads], "ms"),
                 "script": {"goal_kb": 250, "gzip_kb": loads[0]["script_kb"]},
             },
@@ -115,12 +125,14 @@ def _server() -> Iterator[House]:
 def _load(browser: Browser, server: House) -> dict[str, float]:
     """From nothing to the inventory; filling in the form takes no time that a person would notice."""
     context = browser.new_context(base_url=server.address)
+    context.add_init_script(_WATCH_USABLE)
     page = context.new_page()
     scripts: list[Response] = []
     page.on("response", lambda got: got.request.resource_type == "script" and scripts.append(got))
     began = time.perf_counter()
     page.goto("/sign-in", wait_until="commit")
     page.get_by_label("E-mail address").fill(_EMAIL)
+    sign_in = float(page.evaluate("window.usable_"))
     page.get_by_role("textbox", name="Password").fill(PASSWORD)
     page.keyboard.press("Enter")
     page.locator("[data-row-link]").first.click(trial=True)
@@ -130,10 +142,25 @@ def _load(browser: Browser, server: House) -> dict[str, float]:
     size = sum(len(gzip.compress(script.body(), 6)) for script in scripts)
     context.close()
     return {
+        "sign_in_ms": sign_in,
+        "inventory_ms": _inventory(browser, server),
         "usable_ms": (usable - began) * 1000,
         "all_read_ms": (all_read - began) * 1000,
         "script_kb": round(size / 1000, 1),
     }
+
+
+def _inventory(browser: Browser, server: House) -> float:
+    """From a session and nothing else to rows that can be clicked, in milliseconds."""
+    context = browser.new_context(base_url=server.address)
+    context.request.post("/v1/auth/sign-in", data={"email": _EMAIL, "password": PASSWORD})
+    context.add_init_script(_WATCH_USABLE)
+    page = context.new_page()
+    page.goto("/instances", wait_until="commit")
+    page.wait_for_function(_ALL_READ, arg=INSTANCES)  # the next load has the server to itself
+    usable = float(page.evaluate("window.usable_"))
+    context.close()
+    return usable
 
 
 def _signed_in(browser: Browser, server: House) -> Page:

@@ -13,6 +13,7 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
@@ -44,7 +45,7 @@ _NOT_BUILT: Final = "The dashboard is not built here. `make demo` or `pip instal
 def install(app: FastAPI, static: Path = STATIC) -> None:
     """Serve the dashboard for whatever the API does not answer; last, after all routers."""
     if (static / "assets").is_dir():
-        app.mount("/assets", _Assets(directory=static / "assets"))
+        app.mount("/assets", _Assets(static / "assets"))
 
     @app.api_route("/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(path: str) -> Response:
@@ -61,11 +62,24 @@ def install(app: FastAPI, static: Path = STATIC) -> None:
 
 
 class _Assets(StaticFiles):
-    """Files whose names change with their content."""
+    """Files whose names change with their content; the build has compressed each (vite.config.ts)."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory=directory)
+        self._there = frozenset(file.name for file in directory.glob("*.gz"))
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
-        if response.status_code == 200:
-            response.headers["Cache-Control"] = _FOR_EVER
-            response.headers["X-Content-Type-Options"] = "nosniff"
+        if not isinstance(response, FileResponse):
+            return response
+        compressed = Path(f"{response.path}.gz")
+        if (
+            "gzip" in Headers(scope=scope).get("accept-encoding", "")
+            and compressed.name in self._there
+        ):
+            response = FileResponse(compressed, media_type=response.media_type)
+            response.headers["Content-Encoding"] = "gzip"
+        response.headers["Vary"] = "Accept-Encoding"
+        response.headers["Cache-Control"] = _FOR_EVER
+        response.headers["X-Content-Type-Options"] = "nosniff"
         return response

@@ -11,6 +11,7 @@ export interface Changes {
 }
 
 const KEY = ["instances"] as const;
+const FIRST_PAGE = 200; // more than a screen, and soon there
 const PAGE = 1000;
 
 /** Pages are read one after another: what the stream tells meanwhile is newer than they are. */
@@ -87,7 +88,7 @@ async function readAll(client: QueryClient, signal: AbortSignal): Promise<Overvi
     let rows: Overview[] = [];
     let cursor: string | null | undefined;
     do {
-      const query = { limit: PAGE, cursor };
+      const query = { limit: cursor ? PAGE : FIRST_PAGE, cursor };
       const page = await take(api.GET("/v1/instances/overview", { params: { query }, signal }));
       rows = rows.concat(page.items);
       cursor = page.next_cursor;

@@ -21,7 +21,7 @@ import { Time } from "../../parts/Time";
 import { PublicFrame } from "../../shell/PublicFrame";
 import { BadgeSnippets } from "./BadgeSnippets";
 import { conditions, gpu, interval, Reliability } from "./figures";
-import { type Listed, valueOf } from "./order";
+import { dollarValue, type Listed } from "./order";
 import { Verified } from "./Verified";
 
 const route = getRouteApi("/listing/$listedId");
@@ -81,7 +81,7 @@ function measured(listed: Listed): Fact[] {
     ["Compute miles", miles(listed.compute_miles_per_hour)],
     ["Power", watts(listed.power_draw_watts)],
     ["Price", dollarsPerHour(listed.price_per_hour)],
-    ["Images per dollar", imagesPerDollar(valueOf(listed))],
+    ["Images per dollar", imagesPerDollar(dollarValue(listed))],
     ["Passed, 90 days", <Reliability key="reliability" listed={listed} />],
   ];
 }

@@ -12,7 +12,7 @@ import { LinkAnchor } from "../../parts/Links";
 import { Time } from "../../parts/Time";
 import { gpu, interval, Reliability } from "./figures";
 import { HEADS } from "./ListingTable";
-import { type Listed, nextSort, valueOf } from "./order";
+import { dollarValue, type Listed, nextSort } from "./order";
 
 interface Props {
   items: Listed[];
@@ -81,7 +81,7 @@ function Card({ listed }: { listed: Listed }) {
           ],
           ["Compute miles", miles(listed.compute_miles_per_hour)],
           ["Price", dollarsPerHour(listed.price_per_hour)],
-          ["Images per dollar", imagesPerDollar(valueOf(listed))],
+          ["Images per dollar", imagesPerDollar(dollarValue(listed))],
           ["Passed, 90 days", <Reliability key="reliability" listed={listed} />],
           ["Measured", <Time key="time" at={listed.measured_at} />],
           ["Precision", listed.conditions.precision ?? UNKNOWN],

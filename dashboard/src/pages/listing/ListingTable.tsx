@@ -13,7 +13,7 @@ import { dollarsPerHour, imagesPerDollar, number, significant, UNKNOWN } from ".
 import { LinkAnchor } from "../../parts/Links";
 import { Time } from "../../parts/Time";
 import { conditions, gpu, interval, Reliability } from "./figures";
-import { type Column, type Listed, nextSort, orderOf, valueOf } from "./order";
+import { type Column, dollarValue, type Listed, nextSort, orderOf } from "./order";
 
 export const HEADS: { column: Column; label: string; unit?: string; isFigure?: boolean }[] = [
   { column: "gpu", label: "GPU" },
@@ -119,7 +119,7 @@ function Row({ listed }: { listed: Listed }) {
         </Table.Td>
         <Table.Td ta="right">{number(listed.compute_miles_per_hour)}</Table.Td>
         <Table.Td ta="right">{dollarsPerHour(listed.price_per_hour)}</Table.Td>
-        <Table.Td ta="right">{imagesPerDollar(valueOf(listed))}</Table.Td>
+        <Table.Td ta="right">{imagesPerDollar(dollarValue(listed))}</Table.Td>
         <Table.Td ta="right">
           <Reliability listed={listed} />
         </Table.Td>

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { arranged, type Listed, nextSort, orderOf, reliability, valueOf } from "./order";
+import { arranged, dollarValue, type Listed, nextSort, orderOf, reliability } from "./order";
 
 const H100: Listed = {
   id: "1",
@@ -45,10 +45,10 @@ const ALL = [H100, A100, FREE];
 const ids = (items: Listed[]) => items.map((item) => item.id).join("");
 
 test("a dollar buys what an hour measures over its price", () => {
-  expect(valueOf({ ...H100, gpu_count: 1 })).toBeCloseTo((2450 * 3600) / 3.2);
-  expect(valueOf({ ...H100, gpu_count: 8 })).toBeCloseTo((8 * 2450 * 3600) / 3.2);
-  expect(valueOf(FREE)).toBeNull();
-  expect(valueOf({ ...H100, price_per_hour: 0 })).toBeNull();
+  expect(dollarValue({ ...H100, gpu_count: 1 })).toBeCloseTo((2450 * 3600) / 3.2);
+  expect(dollarValue({ ...H100, gpu_count: 8 })).toBeCloseTo((8 * 2450 * 3600) / 3.2);
+  expect(dollarValue(FREE)).toBeNull();
+  expect(dollarValue({ ...H100, price_per_hour: 0 })).toBeNull();
 });
 
 test("no tests are no reliability", () => {

@@ -4,7 +4,7 @@ import { imagesForADollar } from "../../parts/value";
 export type Listed = Shapes["Listed"];
 
 /** At the supplier's price and our figure. */
-export function valueOf(listed: Listed): number | null {
+export function dollarValue(listed: Listed): number | null {
   return imagesForADollar(
     listed.throughput_images_per_sec,
     listed.gpu_count,
@@ -33,7 +33,7 @@ const KEYS: Record<Column, (listed: Listed) => string | number | null> = {
   images: (listed) => listed.throughput_images_per_sec,
   miles: (listed) => listed.compute_miles_per_hour,
   price: (listed) => listed.price_per_hour,
-  value: valueOf,
+  value: dollarValue,
   reliability,
   measured: (listed) => Date.parse(listed.measured_at),
 };
