@@ -19,7 +19,11 @@ export default defineConfig({
         // What every page needs in one file, what most share in another: forty small ones cost more than their bytes.
         codeSplitting: {
           groups: [
-            { name: "base", test: /src\/(main|router|theme|shell\/|pages\/account\/)/, priority: 2 },
+            {
+              name: "base",
+              test: /src\/(main|router|theme|shell\/|pages\/account\/)/,
+              priority: 2,
+            },
             { name: "parts", test: /src\/(api|parts\/(?!EChart|palette|statistics))/, priority: 1 },
           ],
         },
