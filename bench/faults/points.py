@@ -35,6 +35,7 @@ COMMITS: Final = (
     "target",
     "pin_host_key",
     "append.tell",
+    "note",
     "enter.preparing",
     "clean_earlier",
     "enter.running",
@@ -48,11 +49,14 @@ COMMITS: Final = (
     "append.again_or_end",
 )
 # Passed only where a worker loses a run at the right moment; too rarely to be aimed at.
-RARE: Final = ("still_ours", "clean_other", "look_after", "postpone", "withdraw")
+RARE: Final = (
+    *("still_ours", "clean_other", "look_after", "postpone", "withdraw"),
+    *("offer", "forget_old"),  # to an impostor; every ten minutes
+)
 STEPS: Final = ("first_contact", "connect", "push", "launch", "read", "clean_up")
 SWEEPS: Final = (
     *("fire_due", "take_back_stalled", "requeue_lost", "janitor_round"),
-    *("forget_keys", "poll"),
+    *("forget_keys", "fail_overdue", "poll"),
 )
 FAILPOINTS: Final = tuple(
     f"{when}{kind}:{name}"

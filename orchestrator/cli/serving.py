@@ -73,7 +73,7 @@ async def _serve(call: Call, flags: dict[str, Any], *, with_worker: bool) -> Non
                 await stack.enter_async_context(running)
             if call.json:
                 put_json({"address": address})
-            say(f"Harborx answers at {address}, dashboard and API (Ctrl-C stops it).")
+            say(f"Harborx, dashboard and API, answers at {address} (Ctrl-C stops it).")
             await stop.wait()
             say("Stopping.")
 
