@@ -24,7 +24,7 @@ _ATTEMPTED: Final = {
     "cancels": 6,
 }
 _REQUESTS: Final = 60  # in bursts of 20 for one machine
-_ENOUGH: Final = 0.8  # of a kind must have hit a live run
+_ENOUGH: Final = 0.7  # of the faults hit a run at work; the rest fall between two runs
 _WORLD: Final = "--instances 10 --workers 4 --pace 6 --pause 1 --seed 7"
 _REATTACH_SECONDS: Final = 15.0
 
