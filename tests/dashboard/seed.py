@@ -32,6 +32,10 @@ _EVIDENCE = [
     },
     {"check": "steady clock", "passed": None, "text": "not told"},
 ]
+_FAILED = [
+    {"check": "GPU model", "passed": False, "text": "claimed NVIDIA H100, measured NVIDIA L40S"},
+    *_EVIDENCE[1:],
+]
 Rows = list[tuple[Any, ...]]
 
 
@@ -74,10 +78,10 @@ def fleet(
         )
         for day in range(past if tested else 0):
             run_id = uuid4()
-            ago = f"{past - 1 - day} days {number % 60} minutes"
+            ago = f"{past - 1 - day} days {2 + number % 60} minutes"
             lost = day == past - 1 and status in ("failed", "offline")
             code = (
-                None if not lost else "host_unreachable" if status == "offline" else "below_floor"
+                None if not lost else "host_unreachable" if status == "offline" else "gpu_mismatch"
             )
             state = "passed" if not lost else "inconclusive" if status == "offline" else "failed"
             runs.append((run_id, user_id, instance_id, state, code, ago, ago, ago))
@@ -125,7 +129,7 @@ def fleet(
         user_id,
         ids,
         watched,
-        next(row[0] for row in runs if row[4] == "below_floor") if count > 3 else watched,
+        next(row[0] for row in runs if row[4] == "gpu_mismatch") if count > 3 else watched,
     )
 
 
@@ -153,7 +157,12 @@ def _result(
             "570.86" if day < 6 else "580.12",
             "2.12.0" if day < 9 else "2.13.0",
         ),
-        *(json.dumps({"batch_size": 32, "image_size": 224}), json.dumps(_EVIDENCE), ago, ago),
+        *(
+            json.dumps({"batch_size": 32, "image_size": 224}),
+            json.dumps(_EVIDENCE if state == "passed" else _FAILED),
+            ago,
+            ago,
+        ),
     )
 
 

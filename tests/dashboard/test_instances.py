@@ -78,7 +78,7 @@ def test_search_filter_and_sort_survive_a_reload(inventory: Page) -> None:
 def test_rows_say_why_a_test_failed_and_what_was_measured(inventory: Page) -> None:
     """A row tells status, reason, figure with interval, and verdict; what was not measured is told as unknown."""
     failed = _row(inventory, "gpu-0003")
-    expect(failed).to_contain_text("below floor")
+    expect(failed).to_contain_text("gpu mismatch")
     expect(failed.locator("[data-state=failed]")).to_have_count(2)
     expect(failed.get_by_title("95% interval")).to_be_visible()
     expect(_row(inventory, "gpu-0004")).to_contain_text("not tested yet")

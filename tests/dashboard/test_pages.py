@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, expect
+from playwright.sync_api import ConsoleMessage, Page, Response, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.dashboard.conftest import ARTEFACTS, SignedIn
-from tests.dashboard.house import House
+from tests.dashboard.house import PASSWORD, House
 from tests.dashboard.seed import Fleet, fleet
 
 _DASHBOARD = Path(__file__).parents[2] / "dashboard"
@@ -185,3 +185,24 @@ def test_the_first_tab_stop_skips_to_the_content(opened: Opened, address: str) -
     expect(skip).to_be_in_viewport()
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_be_focused()
+
+
+def test_the_first_pages_stay_light(idle_server: House, new_page: SignedIn) -> None:
+    """The sign-in page and the inventory take less than 250 kB of compressed script together."""
+    email = "light@example.com"
+    idle_server.sign_up(email)
+    page = new_page(idle_server)
+    sizes: dict[str, int] = {}
+
+    def weigh(got: Response) -> None:
+        if got.request.resource_type == "script":
+            sizes[got.url] = int(got.headers.get("content-length", "0"))
+
+    page.on("response", weigh)
+    page.goto("/sign-in")
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_role("textbox", name="Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="GPU Instances")).to_be_visible()
+    assert len(sizes) > 3
+    assert 100_000 < sum(sizes.values()) < 250_000

@@ -36,6 +36,7 @@ export function openStream(options: StreamOptions): () => void {
   document.addEventListener("visibilitychange", seen);
   window.addEventListener("online", seen);
   void follow();
+  if (document.hidden) seen(); // a tab that was opened in the background
 
   return () => {
     ended.abort();

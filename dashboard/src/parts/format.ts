@@ -4,6 +4,12 @@ const NUMBERS = [0, 1, 2, 3].map(
   (digits) => new Intl.NumberFormat("en", { maximumFractionDigits: digits }),
 );
 
+/** With as many digits as asked for: 13.0 beside 13.1. */
+const EXACT_DIGITS = [0, 1, 2].map(
+  (digits) =>
+    new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }),
+);
+
 export const UNKNOWN = "–";
 
 type Maybe = number | null | undefined;
@@ -16,7 +22,7 @@ export function number(value: Maybe, digits = 0): string {
 export function significant(value: Maybe): string {
   if (value === null || value === undefined) return UNKNOWN;
   const size = Math.abs(value);
-  return number(value, size < 10 ? 2 : size < 100 ? 1 : 0);
+  return EXACT_DIGITS[size < 10 ? 2 : size < 100 ? 1 : 0]?.format(value) ?? "";
 }
 
 function withUnit(value: Maybe, unit: string, show: (value: number) => string): string {

@@ -9,6 +9,8 @@ const PAGES = {
   p: { to: "/performance", label: "Performance" },
   c: { to: "/compare", label: "Compare" },
   l: { to: "/listing", label: "Public listing" },
+  s: { to: "/connection", label: "Connection setup" },
+  a: { to: "/profile", label: "Profile" },
 } as const;
 
 const SECOND_KEY_MS = 1_200;

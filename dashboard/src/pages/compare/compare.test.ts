@@ -29,6 +29,15 @@ describe("groupsOf", () => {
     side("3", { throughput_images_per_sec: 900, latency_ms: 36, power_draw_watts: 310 }),
   ];
 
+  it("counts all GPUs of an instance in what a dollar buys", () => {
+    const priced = (key: string, gpus: number): Side => ({
+      ...side(key, { throughput_images_per_sec: 1000, measured_gpu_count: gpus }),
+      instance: { price_per_hour: 3.6 } as Side["instance"],
+    });
+    const told = row([priced("1", 1), priced("2", 8)], "Images per dollar");
+    expect(told?.cells.map((cell) => cell.change)).toEqual([null, 700]);
+  });
+
   it("tells best and worst by what is better of a figure, and the difference to the first", () => {
     const throughput = row(sides, "Throughput");
     expect(throughput?.cells.map((cell) => cell.rank)).toEqual([null, "best", "worst"]);

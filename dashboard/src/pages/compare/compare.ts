@@ -12,6 +12,7 @@ import {
   UNKNOWN,
   watts,
 } from "../../parts/format";
+import { imagesForADollar } from "../../parts/value";
 import type { Instance } from "../instance/instanceQueries";
 import { conditionFacts, imagesPerJoule } from "../run/resultRows";
 import type { Result, Run } from "../run/runQueries";
@@ -216,9 +217,9 @@ function interval({ result }: Side): string {
 }
 
 function perDollar({ instance, result }: Side): number | null {
+  const gpus = result?.measured_gpu_count || (instance?.gpu_count ?? null);
   const rate = result?.throughput_images_per_sec ?? null;
-  const price = instance?.price_per_hour;
-  return rate === null || !price ? null : (rate * 3600) / price;
+  return imagesForADollar(rate, gpus, instance?.price_per_hour ?? null);
 }
 
 function unit(value: number | null | undefined, name: string): string {

@@ -31,11 +31,12 @@ const FIELDS = [
 type Values = Pick<Instance, (typeof FIELDS)[number]>;
 
 function ChangeForm({ instance, onClose }: Omit<Props, "opened">) {
+  const [opened] = useState(instance);
   const [values, setValues] = useState<Values>(instance);
   const queryClient = useQueryClient();
   // Only what was changed is sent: the rest may have been changed elsewhere meanwhile.
   const changes = Object.fromEntries(
-    FIELDS.filter((name) => values[name] !== instance[name]).map((name) => [name, values[name]]),
+    FIELDS.filter((name) => values[name] !== opened[name]).map((name) => [name, values[name]]),
   );
   const changing = useMutation({
     mutationFn: () =>

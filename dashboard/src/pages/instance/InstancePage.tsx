@@ -1,4 +1,4 @@
-import { Alert, Skeleton, Stack, Tabs } from "@mantine/core";
+import { Alert, Skeleton, Stack, Tabs, Text } from "@mantine/core";
 import { IconAlertTriangle } from "@tabler/icons-react";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
@@ -32,22 +32,29 @@ const isTab = (value: string | undefined): value is Tab => value !== undefined &
 
 export function InstancePage() {
   const { instanceId } = route.useParams();
-  useInstanceChanges(instanceId);
+  const line = useInstanceChanges(instanceId);
   const instance = useQuery(instanceQuery(instanceId));
   const runs = useInfiniteQuery(runsQuery(instanceId));
-  if (instance.error) {
-    return [404, 422].includes(asError(instance.error).status) ? (
-      <Missing />
-    ) : (
-      <ProblemAlert error={instance.error} />
-    );
+  if (instance.error && (!instance.data || isGone(instance.error))) {
+    return isGone(instance.error) ? <Missing /> : <ProblemAlert error={instance.error} />;
   }
   if (!instance.data) return <Loading />;
   // One run of an instance is unfinished at a time, and it is the newest.
   const newest = runs.data?.pages[0]?.items[0];
   const unfinished = newest && !newest.finished ? newest : undefined;
-  return <Shown instance={instance.data} unfinished={unfinished} />;
+  return (
+    <>
+      {(line === "resuming" || instance.error) && (
+        <Text size="sm" c="dimmed" role="status" mb="xs">
+          The connection dropped; resuming. What is shown may be a moment old.
+        </Text>
+      )}
+      <Shown instance={instance.data} unfinished={unfinished} />
+    </>
+  );
 }
+
+const isGone = (error: unknown) => [404, 422].includes(asError(error).status);
 
 function Shown({ instance, unfinished }: { instance: Instance; unfinished: Run | undefined }) {
   const { tab } = route.useSearch();

@@ -27,9 +27,11 @@ export function useView() {
 export function useTyped(q: string, change: (part: Partial<View>) => void) {
   const [typed, setTyped] = useState(q);
   const written = useRef(q);
-  if (written.current !== q) {
-    written.current = q; // the address was changed by something else: Back, a link, Clear
-    setTyped(q);
+  const before = useRef(q);
+  if (before.current !== q) {
+    before.current = q;
+    if (written.current !== q) setTyped(q); // changed by something else: Back, a link, Clear
+    written.current = q;
   }
   const write = useCallback(() => {
     if (written.current === typed) return;

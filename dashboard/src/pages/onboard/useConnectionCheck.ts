@@ -30,9 +30,10 @@ export function useConnectionCheck(request: CheckRequest): ConnectionCheck {
   const [asked, setAsked] = useState<Asked | null>(null);
   const now = JSON.stringify(request);
   const starting = useMutation({
-    mutationFn: () => take(api.POST("/v1/connection-checks", { body: request })),
+    mutationFn: (body: CheckRequest) => take(api.POST("/v1/connection-checks", { body })),
     onMutate: () => setAsked(null),
-    onSuccess: (check) => setAsked({ id: check.id, of: now }),
+    // Of what was sent: the form may be another by now.
+    onSuccess: (check, body) => setAsked({ id: check.id, of: JSON.stringify(body) }),
     gcTime: 0,
   });
   const polled = useQuery({
@@ -51,7 +52,7 @@ export function useConnectionCheck(request: CheckRequest): ConnectionCheck {
   const stale = asked !== null && asked.of !== now;
   const waiting = asked !== null && !check?.finished_at && !isRefused(polled.error);
   return {
-    start: () => starting.mutate(),
+    start: () => starting.mutate(request),
     check,
     running: starting.isPending || waiting,
     stale,

@@ -13,7 +13,7 @@ export function TotalFigures({ rows }: { rows: Overview[] }) {
         note={
           all.withoutMiles > 0
             ? `${number(all.withoutMiles)} active without a score`
-            : "latest scores of the active instances, added"
+            : "latest scores of the active instances, of all their GPUs"
         }
       />
       <Total

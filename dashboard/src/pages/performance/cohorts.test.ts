@@ -159,7 +159,7 @@ describe("uptime and totals", () => {
       active: 2,
       activeGpus: 10,
       gpus: 14,
-      milesPerHour: 5_400_000,
+      milesPerHour: 8 * 5_400_000,
       withoutMiles: 1,
       tests: 30,
       unreachable: 3,

@@ -141,7 +141,11 @@ export interface Totals {
 
 export function totals(rows: Overview[]): Totals {
   const active = rows.filter((row) => row.status === "active");
-  const miles = active.map((row) => row.latest?.compute_miles_per_hour ?? null);
+  // A score is of the GPU that was measured, and an instance has more of them.
+  const miles = active.map((row) => {
+    const one = row.latest?.compute_miles_per_hour ?? null;
+    return one === null ? null : one * Math.max(1, row.gpu_count ?? 1);
+  });
   const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
   const tests = sum(rows.map((row) => row.tests_30d));
   const unreachable = sum(rows.map((row) => row.unreachable_30d));

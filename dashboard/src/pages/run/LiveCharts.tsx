@@ -31,7 +31,7 @@ export function LiveCharts({ story: newest, finished }: { story: Story; finished
   return (
     <Section
       title={finished ? "Over time" : "Live"}
-      text="Over the minutes since the benchmark began. Ctrl and the wheel zoom all charts."
+      text="Minutes and seconds since the benchmark began. Ctrl and the wheel zoom all charts."
     >
       <Throttles story={story} />
       <SimpleGrid cols={{ base: 1, md: 2, xl: 3 }} spacing="lg">

@@ -39,6 +39,12 @@ export function LogRows({ lines, search, live, why }: Props) {
     followOnAppend: true,
     scrollEndThreshold: AT_END,
   });
+  const isFilled = lines.length > 0;
+  // A log that is there already when it is shown is opened at its end, like one that grows.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once, when the first lines are there
+  useEffect(() => {
+    if (isFilled) rows.scrollToEnd();
+  }, [isFilled]);
   // Rows that are measured, filtered or appended move the end without a scroll.
   useEffect(() => setFollows(rows.isAtEnd(AT_END)));
   return (
