@@ -574,24 +574,31 @@ $$;
 CREATE TRIGGER append_only BEFORE UPDATE ON gpu_test_events FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
--- Another address is another machine: what was measured and which key was seen is not its own.
-CREATE FUNCTION readdress_instance() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS $$
+-- Another address or user is another machine: what was measured, which key was seen and what was left there is not
+-- its own. Owned by service_role, since a supplier may write none of that.
+CREATE FUNCTION readdress_instance() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
+    IF (NEW.ssh_host, NEW.ssh_port, NEW.ssh_user) IS NOT DISTINCT FROM (OLD.ssh_host, OLD.ssh_port, OLD.ssh_user) THEN
+        RETURN NEW;
+    END IF;
+    IF OLD.test_status = 'running' THEN
+        RAISE EXCEPTION 'instance % is being tested', OLD.id USING ERRCODE = 'object_in_use';
+    END IF;
+    NEW.status := 'pending';
+    NEW.test_status := 'not_started';
+    NEW.tested_at := NULL;
     IF (NEW.ssh_host, NEW.ssh_port) IS DISTINCT FROM (OLD.ssh_host, OLD.ssh_port) THEN
-        IF OLD.test_status = 'running' THEN
-            RAISE EXCEPTION 'instance % is being tested', OLD.id USING ERRCODE = 'object_in_use';
-        END IF;
-        NEW.status := 'pending';
-        NEW.test_status := 'not_started';
         NEW.host_key := NULL;
         NEW.host_key_seen_at := NULL;
         NEW.host_key_offered := NULL;
         NEW.host_key_offered_at := NULL;
+        UPDATE gpu_test_runs SET clean_due_at = NULL WHERE instance_id = NEW.id AND clean_due_at IS NOT NULL;
     END IF;
     RETURN NEW;
 END
 $$;
-CREATE TRIGGER readdress_instance BEFORE UPDATE OF ssh_host, ssh_port ON gpu_instances
+CREATE TRIGGER readdress_instance BEFORE UPDATE OF ssh_host, ssh_port, ssh_user ON gpu_instances
     FOR EACH ROW EXECUTE FUNCTION readdress_instance();
 
 -- What changed, without secrets and without what the system itself keeps up to date.
@@ -834,8 +841,10 @@ $$;
 CREATE FUNCTION accept_host_key(p_instance_id uuid, p_host_key text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
+    -- A machine with another key is one that was not tested yet; a test that is under way settles it itself.
     UPDATE gpu_instances SET host_key = host_key_offered, host_key_seen_at = now(),
-           host_key_offered = NULL, host_key_offered_at = NULL
+           host_key_offered = NULL, host_key_offered_at = NULL,
+           status = CASE status WHEN 'active' THEN 'pending' ELSE status END
     WHERE id = p_instance_id AND user_id = auth.uid() AND host_key_offered = p_host_key;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such host key on offer' USING ERRCODE = 'no_data_found';
@@ -969,7 +978,7 @@ BEGIN
         'apply_submission(uuid, uuid, jsonb, text, text, boolean, jsonb)', 'sign_up(text, text)', 'account_for_sign_in(text)',
         'ensure_profile(uuid, text)', 'use_api_key(text)', 'run_heads(uuid[])',
         'open_session(uuid, text, double precision)', 'use_session(uuid)', 'change_password(uuid, text, uuid)',
-        'defer_connection_check(uuid)', 'accept_host_key(uuid, text)', 'pin_checked_host_key(uuid, uuid)', 'audit()',
+        'defer_connection_check(uuid)', 'accept_host_key(uuid, text)', 'pin_checked_host_key(uuid, uuid)', 'audit()', 'readdress_instance()',
         'fleet_changes(uuid[], timestamptz)', 'listing_of(uuid)', 'listing_page(timestamptz, uuid, integer)'
     ] LOOP
         EXECUTE format('ALTER FUNCTION public.%s OWNER TO service_role', door);

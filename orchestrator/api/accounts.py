@@ -113,7 +113,7 @@ async def post_sign_in(
 
 @router.post("/auth/sign-out", operation_id="signOut", status_code=204)
 async def post_sign_out(
-    given: Given, authenticator: Authenticating, credential: Credential
+    given: Given, authenticator: Authenticating, credential: Credential, request: Request
 ) -> Response:
     """End this session and take its cookie back; also where it had ended already."""
     with suppress(NotAuthenticated, NotFound):
@@ -124,7 +124,8 @@ async def post_sign_out(
             await sign_ins.revoke(session, caller.session_id)
         authenticator.sessions.forget(caller.session_id)
     response = Response(status_code=204)
-    _set_cookie(given, response, "", 0)
+    if COOKIE in request.cookies:  # a page of another site sends none, and takes none away
+        _set_cookie(given, response, "", 0)
     return response
 
 

@@ -59,6 +59,9 @@ def create_app(surface: Surface) -> FastAPI:
         version=version("harborx-orchestrator"),
         summary="Tests GPU machines over SSH and keeps what was measured.",
         lifespan=lifespan,
+        # Their pages load scripts of others, which would act with the session of whoever looks at them.
+        docs_url=None,
+        redoc_url=None,
         max_body_size=_LARGEST_BODY,
     )
     app.state.surface = surface

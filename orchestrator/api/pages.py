@@ -14,8 +14,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 STATIC: Final = Path(__file__).parent / "static"
 _APIS: Final = ("v1", "functions")
@@ -43,22 +42,27 @@ _NOT_BUILT: Final = "The dashboard is not built here. `make demo` or `pip instal
 
 
 def install(app: FastAPI, static: Path = STATIC) -> None:
-    """Serve the dashboard for whatever the API does not answer; last, after all routers."""
+    """Serve the dashboard for whatever no route of the API matches."""
     if (static / "assets").is_dir():
         app.mount("/assets", _Assets(static / "assets"))
+    # Listed once: no request makes us look for a file by a name of its own.
+    files = {f"/{each.name}": each for each in static.glob("*") if each.is_file()}
+    index = files.get("/index.html")
+    nothing = app.router.default
 
-    @app.api_route("/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
-    async def page(path: str) -> Response:
-        if path.split("/", 1)[0] in _APIS:
-            raise HTTPException(404, "Not Found")
-        file = static / path
-        # Only files that lie in the folder itself, such as the icon: a path that leads elsewhere is the page's.
-        if "/" not in path and path and file.is_file() and file.parent == static:
-            return FileResponse(file, headers={"Cache-Control": _ASK, **_HEADERS})
-        index = static / "index.html"
-        if not index.is_file():
-            return PlainTextResponse(_NOT_BUILT, 404)
-        return FileResponse(index, headers={"Cache-Control": _ASK, **_HEADERS})
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        is_page = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        if not is_page or path.split("/", 2)[1] in _APIS:
+            await nothing(scope, receive, send)
+            return
+        response: Response = PlainTextResponse(_NOT_BUILT, 404)
+        if index is not None:
+            file = files.get(path, index)
+            response = FileResponse(file, headers={"Cache-Control": _ASK, **_HEADERS})
+        await response(scope, receive, send)
+
+    app.router.default = page
 
 
 class _Assets(StaticFiles):

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from orchestrator.api.auth import Authenticating, Reader, Tester
 from orchestrator.api.surface import Given
 from orchestrator.database import sign_ins
+from orchestrator.domain.errors import NotAllowed
 
 router = APIRouter(prefix="/v1/sessions", tags=["accounts"])
 
@@ -51,7 +52,12 @@ async def list_sessions(caller: Reader, given: Given) -> list[SignInShape]:
 async def delete_session(
     session_id: UUID, caller: Tester, given: Given, authenticator: Authenticating
 ) -> Response:
-    """End a session: its token and cookie count no longer, within 5 seconds at every server."""
+    """
+    End a session: its token and cookie count no longer, within 5 seconds at every server. For sessions only: an API
+    key that leaked must not shut its owner out.
+    """
+    if caller.via != "session":
+        raise NotAllowed("An API key ends no sessions.")
     async with given.database.transaction(caller.principal) as session:
         await sign_ins.revoke(session, session_id)
     authenticator.sessions.forget(session_id)

@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from orchestrator.config import Settings
 from orchestrator.database.session import Database
 from orchestrator.domain.errors import InvalidInput
-from orchestrator.ssh.user_ca import UserCa
+from orchestrator.ssh.user_ca import TrustedCa
 from orchestrator.vault import Vault
 
 
@@ -26,7 +26,7 @@ class Surface:
     settings: Settings
     session_secret: str = field(repr=False)
     public_url: str | None = None
-    user_ca: UserCa | None = None
+    user_ca: TrustedCa | None = None
 
 
 def _surface(request: Request) -> Surface:
@@ -34,7 +34,7 @@ def _surface(request: Request) -> Surface:
     return surface
 
 
-def user_ca(given: Surface) -> UserCa:
+def user_ca(given: Surface) -> TrustedCa:
     """Raises `InvalidInput` where there is none."""
     if given.user_ca is None:
         raise InvalidInput("Certificates are not set up on this server.")

@@ -41,7 +41,7 @@ async def running_api(
         if secret
         else read_secret(settings.state_dir, "session-secret"),
         public_url=address,
-        user_ca=open_user_ca(settings),
+        user_ca=open_user_ca(settings).trusted,
     )
     server = _Server(
         uvicorn.Config(

@@ -130,7 +130,7 @@ async def _onboard(
     from orchestrator.runs.request import onboard as put_on_record
 
     async with open_desk(call) as desk:
-        ca = open_user_ca(desk.settings) if request.login == "certificate" else None
+        ca = open_user_ca(desk.settings).trusted if request.login == "certificate" else None
         login = LoginGiven(
             private_key, passphrase, shared=request.login == "shared", certified_by=ca
         )

@@ -20,7 +20,9 @@ from orchestrator.database.session import NOW
 from orchestrator.domain.errors import HarborxError, NotFound, TooManyChecks
 
 SECONDS: Final = 120.0
-_MOST_UNFINISHED: Final = 10  # of one supplier: a check is a way to make us connect somewhere
+_MOST_UNFINISHED: Final = (
+    3  # of one supplier: a check makes us connect somewhere, and workers carry out few at a time
+)
 
 _ONE_AT_A_TIME: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:user_id, 0))")
 _DEFER: Final = text("SELECT defer_connection_check(:id)")
@@ -58,9 +60,7 @@ class Claimed(NamedTuple):
 async def add(session: AsyncSession, new: NewCheck) -> ConnectionCheck:
     """The check and its job, in the supplier's transaction. Raises `TooManyChecks`."""
     await session.exec(_ONE_AT_A_TIME, params={"user_id": str(new.user_id)})  # type: ignore[call-overload]
-    unfinished = select(func.count()).where(col(ConnectionCheck.finished_at).is_(None))
-    if (await session.exec(unfinished)).one() >= _MOST_UNFINISHED:
-        raise TooManyChecks()
+    await require_room(session)
     values = {
         "id": new.id,
         "ssh_host": new.ssh_host,
@@ -72,6 +72,13 @@ async def add(session: AsyncSession, new: NewCheck) -> ConnectionCheck:
     await session.exec(insert(ConnectionCheck).values(**values))
     await session.exec(_DEFER, params={"id": new.id})  # type: ignore[call-overload]
     return await get(session, new.id)
+
+
+async def require_room(session: AsyncSession) -> None:
+    """Raises `TooManyChecks` where the supplier has as many unfinished ones as it may."""
+    unfinished = select(func.count()).where(col(ConnectionCheck.finished_at).is_(None))
+    if (await session.exec(unfinished)).one() >= _MOST_UNFINISHED:
+        raise TooManyChecks()
 
 
 async def get(session: AsyncSession, check_id: UUID) -> ConnectionCheck:

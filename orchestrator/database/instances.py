@@ -12,7 +12,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from orchestrator.database import runs
-from orchestrator.database.models import Instance, InventoryItem
+from orchestrator.database.models import Instance, InventoryItem, Schedule
 from orchestrator.database.paging import Page, newest_first
 from orchestrator.database.session import constraint_of
 from orchestrator.domain.errors import (
@@ -220,6 +220,8 @@ async def delete(session: AsyncSession, instance_id: UUID) -> None:
 
     Raises `NotFound`, and `RunInProgress` while a run is unfinished.
     """
+    # Its schedule first, as whoever fires it locks them; it comes back with the transaction where a run is unfinished.
+    await session.exec(remove(Schedule).where(col(Schedule.instance_id) == instance_id))
     await lock(session, instance_id)
     instance = await get(session, instance_id)
     await _require_no_run(session, instance_id)

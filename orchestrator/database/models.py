@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Computed, FetchedValue, Float, LargeBinary, Text
+from sqlalchemy import BigInteger, Column, Computed, FetchedValue, Float, LargeBinary, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -185,7 +185,7 @@ class AuditEntry(SQLModel, table=True):
 
     __tablename__ = "audit_log"
 
-    id: int = _id()
+    id: int = Field(sa_column=Column(BigInteger, primary_key=True, server_default=FetchedValue()))
     user_id: UUID
     at: datetime
     actor: str

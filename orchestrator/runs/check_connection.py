@@ -69,6 +69,10 @@ async def request_check(
     check_id = uuid4()
     sealed: dict[str, Any] = {}
     if login.private_key:
+        async with database.transaction(principal) as session:
+            await connection_checks.require_room(
+                session
+            )  # before the CPU that an encrypted key costs
         pair = await login.pair()
         sealed = vars(vault.seal(pair.private_key, _binding(principal.user_id, check_id)))
     host, port, user = address

@@ -18,7 +18,7 @@ from orchestrator.database.models import Credential, Instance
 from orchestrator.database.session import Database, Principal, Session
 from orchestrator.domain.errors import CredentialUnusable, InvalidInput
 from orchestrator.ssh.keys import KeyPair, generate_key_pair, import_private_key
-from orchestrator.ssh.user_ca import CertifiedKey, UserCa
+from orchestrator.ssh.user_ca import CertifiedKey, TrustedCa, UserCa
 from orchestrator.vault import Binding, Sealed, Vault
 
 
@@ -33,7 +33,7 @@ class LoginGiven:
     private_key: str | None = field(default=None, repr=False)
     passphrase: str | None = field(default=None, repr=False)
     shared: bool = False
-    certified_by: UserCa | None = field(default=None, repr=False)
+    certified_by: TrustedCa | None = None
 
     def __post_init__(self) -> None:
         if self.private_key and (self.shared or self.certified_by):
@@ -116,7 +116,7 @@ async def _shared_key(session: Session, vault: Vault, user_id: UUID, new: KeyPai
     )
 
 
-def _certified(instance: Instance, line: str, user_ca: UserCa) -> Credential:
+def _certified(instance: Instance, line: str, user_ca: TrustedCa) -> Credential:
     return Credential(
         id=uuid4(),
         user_id=instance.user_id,

@@ -37,8 +37,20 @@ class CertifiedKey:
 
 
 @dataclass(frozen=True)
+class TrustedCa:
+    """The public half of our CA: all that machines, and the API, are told."""
+
+    public_key: str
+    fingerprint: str
+
+    def authorized_line(self, user_id: UUID) -> str:
+        """What a supplier puts into authorized_keys, once: lets in certificates for this supplier only."""
+        return f'cert-authority,restrict,principals="{principal(user_id)}" {self.public_key}'
+
+
+@dataclass(frozen=True)
 class UserCa:
-    """Signs logins; the public half is all that machines are told."""
+    """Signs logins; for workers."""
 
     _key: asyncssh.SSHKey = field(repr=False)
 
@@ -57,16 +69,8 @@ class UserCa:
         return cls(asyncssh.import_private_key(_PKCS8 + seed))
 
     @property
-    def public_key(self) -> str:
-        return f"{one_line(self._key)} {_COMMENT}"
-
-    @property
-    def fingerprint(self) -> str:
-        return self._key.get_fingerprint()
-
-    def authorized_line(self, user_id: UUID) -> str:
-        """What a supplier puts into authorized_keys, once: lets in certificates for this supplier only."""
-        return f'cert-authority,restrict,principals="{principal(user_id)}" {self.public_key}'
+    def trusted(self) -> TrustedCa:
+        return TrustedCa(f"{one_line(self._key)} {_COMMENT}", self._key.get_fingerprint())
 
     def certify(self, user_id: UUID, purpose: str, now: datetime) -> CertifiedKey:
         """A new key pair and its certificate. `purpose` stands in the machine's own log of logins."""

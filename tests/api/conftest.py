@@ -109,7 +109,7 @@ def connect(app: FastAPI, headers: dict[str, str] | None = None) -> httpx.AsyncC
 
 def application(database: Database, **flags: Any) -> FastAPI:
     settings = load(None, {}, flags).settings
-    ca = UserCa(asyncssh.generate_private_key("ssh-ed25519"))
+    ca = UserCa(asyncssh.generate_private_key("ssh-ed25519")).trusted
     return create_app(Surface(database, Vault(bytes(32)), settings, SESSION_SECRET, user_ca=ca))
 
 

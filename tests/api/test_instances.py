@@ -139,6 +139,27 @@ async def test_the_host_key_on_offer_is_accepted(
     assert said["host_key_fingerprint"] == fingerprint(offered)
 
 
+@pytest.mark.parametrize("change", [{"ssh_user": "other-pod"}, {"ssh_port": 2222}, None])
+async def test_a_verified_machine_that_is_another_now_is_untested(
+    supplier: Supplier, change: dict[str, object] | None
+) -> None:
+    """Another user (hosts route by it), another port, or another key that was accepted: what was measured is not its."""
+    instance = await supplier.onboard()
+    path = f"/v1/instances/{instance['id']}"
+    offered = host_key()
+    with owner(supplier) as connection:
+        connection.execute(
+            "UPDATE gpu_instances SET status = 'active', test_status = 'completed', tested_at = now(),"
+            " host_key = %s, host_key_offered = %s",
+            (host_key(), offered),
+        )
+    if change is None:
+        answer = await supplier.client.post(f"{path}/host-key", json={"host_key": offered})
+    else:
+        answer = await supplier.client.patch(path, json=change)
+    assert (answer.status_code, answer.json()["status"]) == (200, "pending")
+
+
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 async def test_a_readers_key_changes_nothing(
     supplier: Supplier, is_problem: Problem, method: str

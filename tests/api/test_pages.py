@@ -149,3 +149,11 @@ async def _raw(app: FastAPI, path: str) -> str:
     await app(scope, receive, send)
     assert sent[0]["status"] in (200, 404)
     return b"".join(message.get("body", b"") for message in sent[1:]).decode()
+
+
+async def test_a_path_of_any_length_looks_for_no_file(client: httpx.AsyncClient) -> None:
+    """No file system is asked by a name that a client chose, and what the API does not know stays its 404."""
+    answer = await client.get("/" + "a" * 300)
+    assert (answer.status_code, answer.text) == (200, PAGE)
+    assert (await client.post("/v1/nothing")).status_code == 404
+    assert (await client.post("/instances")).status_code == 404

@@ -333,3 +333,20 @@ async def test_without_postgresql_nobody_is_signed_out(supplier: Supplier) -> No
         assert answer.status_code == 503
         assert COOKIE in client.cookies
     await gone.close()
+
+
+async def test_an_api_key_ends_no_session(supplier: Supplier, is_problem: Problem) -> None:
+    """A key that leaked can't shut its owner out, whatever its scopes."""
+    headers = {"x-api-key": await supplier.key("read", "test")}
+    (session,) = (await supplier.client.get("/v1/sessions")).json()
+    path = f"/v1/sessions/{session['id']}"
+    is_problem(await supplier.api.client.delete(path, headers=headers), 403, "not_allowed")
+    assert (await supplier.client.get("/v1/profile")).status_code == 200
+
+
+async def test_another_site_takes_no_cookie_away(supplier: Supplier) -> None:
+    """Signing out without a cookie, as a page of another site must, sets none."""
+    answer = await supplier.api.client.post(
+        "/v1/auth/sign-out", headers={"Origin": "https://evil.example"}
+    )
+    assert (answer.status_code, "set-cookie" in answer.headers) == (204, False)

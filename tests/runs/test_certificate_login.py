@@ -39,9 +39,9 @@ async def put_on_record(marketplace: Marketplace, machine: SshdMachine, ca: User
         "ssh_user": machine.user,
     }
     user, vault = supplier(marketplace.user_id), marketplace.worker.vault
-    login = LoginGiven(certified_by=ca)
+    login = LoginGiven(certified_by=ca.trusted)
     onboarded = await onboard(marketplace.databases.api, vault, user, claims, login)
-    assert onboarded.public_key == ca.authorized_line(marketplace.user_id)
+    assert onboarded.public_key == ca.trusted.authorized_line(marketplace.user_id)
     return onboarded.instance
 
 
@@ -49,7 +49,9 @@ async def test_a_run_logs_in_by_a_certificate_of_its_own(
     marketplace: Marketplace, bare_machine: SshdMachine, ca: UserCa
 ) -> None:
     """Two runs show the machine two keys under one CA, each named for its run, and no secret is on record."""
-    (bare_machine.folder / "authorized_keys").write_text(ca.authorized_line(marketplace.user_id))
+    (bare_machine.folder / "authorized_keys").write_text(
+        ca.trusted.authorized_line(marketplace.user_id)
+    )
     instance = await put_on_record(marketplace, bare_machine, ca)
     async with marketplace.databases.worker.transaction(SERVICE) as session:
         stored = await credentials.sealed(session, instance)
@@ -77,13 +79,13 @@ async def test_a_check_tries_a_certificate(
     marketplace: Marketplace, machine: SshdMachine, ca: UserCa
 ) -> None:
     """A machine can be tried before it is onboarded, with the line for this supplier only."""
-    (machine.folder / "authorized_keys").write_text(ca.authorized_line(marketplace.user_id))
+    (machine.folder / "authorized_keys").write_text(ca.trusted.authorized_line(marketplace.user_id))
     asked = await request_check(
         marketplace.databases.api,
         marketplace.worker.vault,
         supplier(marketplace.user_id),
         (machine.host, machine.port, machine.user),
-        LoginGiven(certified_by=ca),
+        LoginGiven(certified_by=ca.trusted),
     )
     await check_connection(asked.id, marketplace.worker)
     check = await read(marketplace, asked.id)

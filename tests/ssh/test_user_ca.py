@@ -29,7 +29,7 @@ def ca(tmp_path: Path) -> UserCa:
 def trusting(ca: UserCa) -> Iterator[SshdMachine]:
     """A machine whose supplier put our line into authorized_keys, and nothing else."""
     with sshd_machine() as machine:
-        (machine.folder / "authorized_keys").write_text(ca.authorized_line(SUPPLIER) + "\n")
+        (machine.folder / "authorized_keys").write_text(ca.trusted.authorized_line(SUPPLIER) + "\n")
         yield machine
 
 

@@ -928,7 +928,8 @@ export interface paths {
         post?: never;
         /**
          * Delete Session
-         * @description End a session: its token and cookie count no longer, within 5 seconds at every server.
+         * @description End a session: its token and cookie count no longer, within 5 seconds at every server. For sessions only: an API
+         *     key that leaked must not shut its owner out.
          */
         delete: operations["revokeSession"];
         options?: never;
