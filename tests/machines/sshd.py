@@ -101,13 +101,14 @@ class SshdMachine:
     def start(self) -> bool:
         """Whether sshd listens; False if the port was taken in between."""
         with (self.folder / "sshd.log").open("ab") as log:
+            before = self.log.count(_LISTENS)  # of an earlier start
             self._process = subprocess.Popen(
                 [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")],
                 stdin=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
             )
-        return self.await_log(_LISTENS)
+        return self.await_log(_LISTENS, before + 1)
 
     def stop(self) -> None:
         """End the listener; its logins end with their connections."""

@@ -32,7 +32,7 @@ async def test_the_janitor_cleans_what_the_database_says(
     assert await clean.janitor_round(marketplace.worker) == 0  # whoever ended it has a moment
     async with marketplace.databases.worker.transaction(SERVICE) as session:
         await sql(session, "UPDATE gpu_test_runs SET clean_due_at = now()")
-        await sql(session, "UPDATE gpu_instances SET ssh_port = 1")
+    machine.stop()
     assert await clean.janitor_round(marketplace.worker) == 1
     failed = await marketplace.run(run.id)
     assert (failed.cleaned_at, failed.clean_attempts) == (None, 1)
@@ -40,7 +40,7 @@ async def test_the_janitor_cleans_what_the_database_says(
     assert failed.clean_due_at > datetime.now(UTC) + timedelta(seconds=20)
     async with marketplace.databases.worker.transaction(SERVICE) as session:
         await sql(session, "UPDATE gpu_test_runs SET clean_due_at = now()")
-        await sql(session, "UPDATE gpu_instances SET ssh_port = :port", port=machine.port)
+    assert machine.start()
     rounds = [await clean.janitor_round(marketplace.worker) for _ in range(2)]
     assert rounds == [1, 0]
     assert left_behind(machine) == []

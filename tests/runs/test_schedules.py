@@ -108,7 +108,7 @@ async def test_many_schedules_under_stress_fire_once_each(marketplace: Marketpla
     async with scripted_machine(GOOD) as machine:
         onboarded = [await marketplace.onboard(machine.target()) for _ in range(count)]
     for instance in onboarded:
-        await _scheduled(marketplace, instance.id, Timetable(cron="0 * * * *"))
+        await _scheduled(marketplace, instance.id, Timetable(every_hours=1))
     random = Random(7)
 
     async def schedule_and_die() -> None:
