@@ -1080,6 +1080,6 @@ CREATE TABLE harborx_schema (
     version     integer NOT NULL,
     applied_at  timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO harborx_schema (version) VALUES (4);
+INSERT INTO harborx_schema (version) VALUES (5);
 REVOKE ALL ON harborx_schema FROM PUBLIC, anon, authenticated;
 GRANT SELECT ON harborx_schema TO harborx_api, service_role;

@@ -1,0 +1,1 @@
+"""Attacks upon the product, a module each; `bench/security.py` plays them and counts what got through."""
