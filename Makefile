@@ -4,6 +4,7 @@
 # bench  the benchmarks of bench/ (ARGS)
 # bench-agent  how the agent measures, against timm and SuperBench (ARGS="--only same --json FILE")
 # chaos  faults on purpose (ARGS="--kills 30 --seed 7"); without counts, the full form
+# security  attacks on purpose (ARGS="--only tokens,impostors --share 0.1"); without ARGS, the full form
 #
 # The first call makes .venv; a stamp there says which extras it has, so that later calls cost nothing.
 
@@ -14,17 +15,21 @@ BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
 # The dashboard's tests drive a real browser; HARBORX_TEST_CHROMIUM names another than Debian's.
 CHROMIUM := $(or $(HARBORX_TEST_CHROMIUM),/usr/bin/chromium)
+# What the attacks need of Debian: a pooler in transaction mode, and counters of packets in a namespace.
+DEBIAN := /usr/sbin/pgbouncer /usr/sbin/nft /usr/sbin/ip
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 DASHBOARD := $(shell find dashboard -name node_modules -prune -o -name __pycache__ -prune -o -type f -print)
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --editable
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check client bench bench-agent chaos
+# Several packages at once would wait for each other's lock.
+.NOTPARALLEL:
+.PHONY: demo test check client bench bench-agent chaos security
 
 demo: $(VENV)/.has-embedded
 	@$(BIN)/harborx demo --state .demo $(ARGS)
 
-test: $(VENV)/.has-test $(CHROMIUM)
+test: $(VENV)/.has-test $(CHROMIUM) $(DEBIAN)
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.has-dev
@@ -47,6 +52,9 @@ bench-agent: $(BENCH_VENV)/.has-bench
 chaos: $(VENV)/.has-test
 	@$(BIN)/python -m bench.chaos $(ARGS)
 
+security: $(VENV)/.has-test $(DEBIAN)
+	@$(BIN)/python -m bench.security $(ARGS)
+
 # The extras grow: dev has all of test, test has all of embedded.
 $(VENV)/.has-%: pyproject.toml hatch_build.py $(DASHBOARD) | $(BIN)/python
 	@echo "Installing into $(VENV) ($*); the first time takes minutes."
@@ -57,10 +65,14 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=...")'
 	@$(PYTHON) -m venv $(VENV)
 
-/usr/bin/chromium:
-	@echo "Installing Debian's chromium for the dashboard's tests."
+/usr/bin/chromium: PACKAGE := chromium
+/usr/sbin/pgbouncer: PACKAGE := pgbouncer
+/usr/sbin/nft: PACKAGE := nftables
+/usr/sbin/ip: PACKAGE := iproute2
+/usr/bin/chromium $(DEBIAN):
+	@echo "Installing Debian's $(PACKAGE) for the tests."
 	@$(AS_ROOT) apt-get update -qq
-	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium
+	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGE)
 
 # A venv of its own: torchvision decides which torch it gets, and for the agent's torch there may be none.
 $(BENCH_VENV)/.has-bench: pyproject.toml

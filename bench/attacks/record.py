@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,5 +29,5 @@ class Played:
         return self.attempted > 0 and not any(self.must_be_zero.values()) and not self.missed
 
 
-Play = Callable[[Ground, int, int], Awaitable[Played]]
+Play = Callable[[Ground, int, int], Coroutine[Any, Any, Played]]
 """An attack: where, how many, and the seed of its choices."""
