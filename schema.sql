@@ -7,6 +7,8 @@
 -- Rules that hold here so that no program can forget them:
 --   * a tenant sees and points at its own rows only: row security is enabled AND forced, and references
 --     between tenant tables carry user_id;
+--   * no refusal tells of another tenant: what a tenant writes is unique among its own, and it names an id only
+--     where that must be known beforehand (random ones, which nobody but their owner is told);
 --   * numbers that come from a machine are finite (in PostgreSQL NaN is greater than every number);
 --   * one unfinished run an instance; a finished run never moves again; an epoch never goes back;
 --   * a result exists once a run; compute miles are computed from the measured GPU name.
@@ -94,6 +96,12 @@ CREATE FUNCTION compute_miles_factor(measured_gpu_name text) RETURNS double prec
     END
 $$;
 
+-- What OpenSSH prints of a public key line; null for what is none.
+CREATE FUNCTION ssh_fingerprint(public_key text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN split_part(public_key, ' ', 2) ~ '^([A-Za-z0-9+/]{4})+([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'
+        THEN 'SHA256:' || rtrim(encode(sha256(decode(split_part(public_key, ' ', 2), 'base64')), 'base64'), '=') END
+$$;
+
 -- ---------------------------------------------------------------------------------------------------
 -- Suppliers
 -- ---------------------------------------------------------------------------------------------------
@@ -133,16 +141,35 @@ CREATE TABLE api_keys (
     user_id       uuid DEFAULT auth.uid() REFERENCES profiles (id) ON DELETE CASCADE,
     role          text NOT NULL DEFAULT 'authenticated' CHECK (role IN ('authenticated', 'service_role')),
     name          text NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
-    public_id     text NOT NULL UNIQUE,
+    public_id     text NOT NULL,
     secret_hash   bytea NOT NULL CHECK (length(secret_hash) = 32),
     scopes        text[] NOT NULL DEFAULT '{read,test,submit}',
     expires_at    timestamptz,
     revoked_at    timestamptz,
     last_used_at  timestamptz,
     created_at    timestamptz NOT NULL DEFAULT now(),
-    CHECK ((role = 'service_role') = (user_id IS NULL))
+    instance_id   uuid,  -- for the agent that is run by hand there: it submits results of this one, for a time
+    made_by       uuid,  -- the key that asked for it: it ends no later, and is revoked with it
+    UNIQUE (user_id, id),
+    -- Of one tenant, or a clash would tell of another's key; it is looked up by its first column.
+    UNIQUE NULLS NOT DISTINCT (public_id, user_id),
+    CHECK ((role = 'service_role') = (user_id IS NULL)),
+    CHECK (instance_id IS NULL OR scopes = '{submit}' AND expires_at IS NOT NULL AND user_id IS NOT NULL),
+    FOREIGN KEY (user_id, made_by) REFERENCES api_keys (user_id, id) ON DELETE CASCADE
 );
 CREATE INDEX api_keys_user ON api_keys (user_id);
+CREATE INDEX api_keys_made_by ON api_keys (made_by) WHERE made_by IS NOT NULL;
+
+-- What may be tried only so often, counted for all servers together. An id is a SHA-256 of what is counted (an account's
+-- address with a network, the address, the network), so that it tells nothing of accounts, nor whether there is one.
+CREATE TABLE attempts (
+    id            bytea PRIMARY KEY CHECK (length(id) = 32),
+    failures      integer NOT NULL DEFAULT 0 CHECK (failures >= 0),  -- an attempt counts as one until it has succeeded
+    last_at       timestamptz NOT NULL DEFAULT '-infinity',
+    succeeded_at  timestamptz,
+    kept_until    timestamptz NOT NULL DEFAULT now() + interval '1 hour'
+);
+CREATE INDEX attempts_old ON attempts (kept_until);
 
 CREATE TABLE supplier_profiles (
     id                          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -196,10 +223,22 @@ CREATE TABLE gpu_instances (
     ssh_port            integer NOT NULL DEFAULT 22 CHECK (ssh_port BETWEEN 1 AND 65535),
     ssh_user            text NOT NULL DEFAULT 'root' CHECK (length(ssh_user) BETWEEN 1 AND 64),
     ssh_key             text CHECK (ssh_key IS NULL),  -- kept for its name; keys are in gpu_credentials, sealed
-    host_key            text,                          -- pinned at first contact, before any login
-    host_key_seen_at    timestamptz,
-    host_key_offered    text,                          -- another one that it showed since; no login was tried
-    host_key_offered_at timestamptz,
+    addressed_at        timestamptz,  -- since when it is at this address; null: since it was onboarded
+
+    -- Which machine it is. `given`: the supplier told its fingerprint beforehand, and nothing else is trusted at the first
+    -- contact. `checked`, `first_contact`: it was seen there, before any login. `rotated`: the key before it proved it.
+    -- `authority`: its certificate is of one of host_authorities. `accepted`: the supplier took it in another's place.
+    host_key               text,
+    host_key_fingerprint   text GENERATED ALWAYS AS (ssh_fingerprint(host_key)) STORED,
+    host_key_trust         text CHECK (host_key_trust IN ('given', 'checked', 'first_contact', 'accepted', 'rotated', 'authority')),
+    host_key_seen_at       timestamptz,
+    host_key_confirmed_at  timestamptz,  -- when the supplier said that it is the machine's
+    host_key_given         text CHECK (host_key_given ~ '^SHA256:[A-Za-z0-9+/]{43}$'),
+    host_keys_proved       text[] CHECK (cardinality(host_keys_proved) BETWEEN 1 AND 8),  -- by it, to be the machine's too
+    host_key_offered       text,         -- another one that it showed since; no login was tried
+    host_key_offered_fingerprint text GENERATED ALWAYS AS (ssh_fingerprint(host_key_offered)) STORED,
+    host_key_offered_at    timestamptz,
+    lets_us_in          boolean NOT NULL DEFAULT false,  -- the last test that was asked for has logged in, or a check had
 
     -- What the supplier claims; null where nothing was claimed, then filled by the first measurement.
     gpu_name            text,
@@ -220,21 +259,47 @@ CREATE TABLE gpu_instances (
 
     UNIQUE (user_id, id),
     UNIQUE (user_id, vast_instance_id),
+    CHECK (host_key IS NOT NULL OR num_nonnulls(host_key_trust, host_key_confirmed_at, host_keys_proved) = 0),
     FOREIGN KEY (user_id, gpu_inventory_id) REFERENCES gpu_inventory (user_id, id)
         ON DELETE SET NULL (gpu_inventory_id)
 );
+ALTER TABLE api_keys ADD FOREIGN KEY (user_id, instance_id) REFERENCES gpu_instances (user_id, id) ON DELETE CASCADE;
+CREATE INDEX api_keys_instance ON api_keys (instance_id) WHERE instance_id IS NOT NULL;
 CREATE INDEX gpu_instances_listing ON gpu_instances (user_id, created_at DESC, id DESC);
 CREATE INDEX gpu_instances_inventory ON gpu_instances (user_id, gpu_inventory_id) WHERE gpu_inventory_id IS NOT NULL;
 CREATE INDEX gpu_instances_changed ON gpu_instances (user_id, updated_at);
 CREATE INDEX gpu_instances_public ON gpu_instances (tested_at DESC, id DESC)
     WHERE listed AND status IN ('active', 'testing');
 
+-- The keys that wrap what is sealed here, each with a text of ours under it: whoever opens that has the key. A retired
+-- one seals nothing any more, so that it may be thrown away.
+CREATE TABLE vault_keys (
+    key_id       text PRIMARY KEY CHECK (length(key_id) BETWEEN 1 AND 200),
+    wrapped_key  bytea NOT NULL,
+    ciphertext   bytea NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    retired_at   timestamptz
+);
+
+-- Whose certificates say which machine it is, as @cert-authority in known_hosts: `hosts` are patterns of ssh_host. A
+-- fleet whose certificates are of one needs no pinned keys.
+CREATE TABLE host_authorities (
+    id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    user_id      uuid NOT NULL DEFAULT auth.uid() REFERENCES profiles (id) ON DELETE CASCADE,
+    hosts        text NOT NULL CHECK (length(hosts) BETWEEN 1 AND 500),
+    public_key   text NOT NULL CHECK (length(public_key) BETWEEN 1 AND 4096),
+    fingerprint  text NOT NULL CHECK (length(fingerprint) BETWEEN 1 AND 100),
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (user_id, id),
+    UNIQUE (user_id, hosts, fingerprint)
+);
+
 -- How we log in to an instance. The private half is AES-256-GCM ciphertext under a data key that is
 -- itself wrapped by a key outside the database; both are bound to this row.
 CREATE TABLE gpu_credentials (
     id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     user_id      uuid NOT NULL DEFAULT auth.uid(),
-    instance_id  uuid UNIQUE,  -- null: the supplier's key, for every instance without a login of its own
+    instance_id  uuid,  -- null: the supplier's key, for every instance without a login of its own
     kind         text NOT NULL CHECK (kind IN ('supplied', 'generated', 'certificate')),
     public_key   text NOT NULL,
     fingerprint  text NOT NULL,
@@ -245,10 +310,12 @@ CREATE TABLE gpu_credentials (
     CHECK (instance_id IS NOT NULL OR kind = 'generated'),
     -- With our user CA each login has a key pair of its own, and nothing is kept.
     CHECK (num_nonnulls(key_id, wrapped_key, ciphertext) = CASE kind WHEN 'certificate' THEN 0 ELSE 3 END),
+    UNIQUE (instance_id, user_id),
     FOREIGN KEY (user_id) REFERENCES profiles (id) ON DELETE CASCADE,
     FOREIGN KEY (user_id, instance_id) REFERENCES gpu_instances (user_id, id) ON DELETE CASCADE
 );
 CREATE UNIQUE INDEX gpu_credentials_of_supplier ON gpu_credentials (user_id) WHERE instance_id IS NULL;
+CREATE INDEX gpu_credentials_key ON gpu_credentials (key_id, id) WHERE key_id IS NOT NULL;
 
 -- A look at a machine before it is onboarded: address, host key, login, probe. A key that was supplied for it is
 -- sealed as in gpu_credentials and wiped when a worker takes the check, or nobody has within two minutes.
@@ -277,7 +344,17 @@ CREATE TABLE connection_checks (
     CHECK (state <> 'failed' OR error_code IS NOT NULL)
 );
 CREATE INDEX connection_checks_old ON connection_checks (created_at);
+CREATE INDEX connection_checks_key ON connection_checks (key_id, id) WHERE key_id IS NOT NULL;
 CREATE INDEX connection_checks_unfinished ON connection_checks (created_at) WHERE finished_at IS NULL;
+
+-- How often a supplier has had us contact a machine that may be a stranger's: an hour's worth at once, and then one
+-- whenever the hour has earned one back. All of it is back at `whole_at`.
+CREATE TABLE contact_rates (
+    user_id   uuid NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
+    kind      text NOT NULL CHECK (kind IN ('machine', 'check')),
+    whole_at  timestamptz NOT NULL,
+    PRIMARY KEY (user_id, kind)
+);
 
 CREATE TABLE performance_metrics (
     id                 uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -313,7 +390,7 @@ CREATE TABLE gpu_test_schedules (
     updated_at      timestamptz NOT NULL DEFAULT now(),
     CHECK (num_nonnulls(every_hours, cron) = 1),
     UNIQUE (user_id, id),
-    UNIQUE (instance_id),
+    UNIQUE (instance_id, user_id),
     FOREIGN KEY (user_id, instance_id) REFERENCES gpu_instances (user_id, id) ON DELETE CASCADE
 );
 CREATE INDEX gpu_test_schedules_due ON gpu_test_schedules (next_fire_at) WHERE enabled;
@@ -360,7 +437,7 @@ CREATE TABLE gpu_test_runs (
     schedule_id          uuid,
     due_at               timestamptz,
     created_at           timestamptz NOT NULL DEFAULT now(),
-    not_before           timestamptz,  -- postponed until then: its GPU was busy
+    not_before           timestamptz,  -- postponed until then: its GPU was busy, or its supplier's hour was used up
     claimed_at           timestamptz,
     launched_at          timestamptz,  -- set before the launch is sent: from then on the machine may hold something of it
     started_at           timestamptz,  -- the agent's first event
@@ -374,7 +451,7 @@ CREATE TABLE gpu_test_runs (
     CHECK (state NOT IN ('failed', 'inconclusive', 'cancelled') OR error_code IS NOT NULL),
     CHECK (state <> 'queued' OR launched_at IS NULL),
     UNIQUE (user_id, id),
-    UNIQUE (schedule_id, due_at),
+    CONSTRAINT gpu_test_runs_schedule_id_due_at_key UNIQUE (schedule_id, due_at, user_id),
     FOREIGN KEY (user_id, instance_id) REFERENCES gpu_instances (user_id, id) ON DELETE CASCADE,
     FOREIGN KEY (user_id, schedule_id) REFERENCES gpu_test_schedules (user_id, id)
         ON DELETE SET NULL (schedule_id)
@@ -404,7 +481,7 @@ CREATE TABLE gpu_test_results (
     id                           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     gpu_instance_id              uuid NOT NULL,
     user_id                      uuid NOT NULL,
-    run_id                       uuid UNIQUE,  -- null for a result that an agent run by hand submitted
+    run_id                       uuid,  -- null for a result that an agent run by hand submitted
     source                       text NOT NULL CHECK (source IN ('pushed', 'submitted')),
 
     test_type                    text NOT NULL DEFAULT 'resnet50' CHECK (test_type IN ('resnet50', 'custom')),
@@ -468,6 +545,7 @@ CREATE TABLE gpu_test_results (
     created_at                   timestamptz NOT NULL DEFAULT now(),
 
     CHECK ((source = 'pushed') = (run_id IS NOT NULL)),
+    UNIQUE (run_id, user_id),
     FOREIGN KEY (user_id, gpu_instance_id) REFERENCES gpu_instances (user_id, id) ON DELETE CASCADE,
     FOREIGN KEY (user_id, run_id) REFERENCES gpu_test_runs (user_id, id) ON DELETE CASCADE
 );
@@ -574,6 +652,23 @@ $$;
 CREATE TRIGGER append_only BEFORE UPDATE ON gpu_test_events FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
+-- Sealing waits for a retirement of the key under way, which counts what is sealed under it, and the other way round.
+CREATE FUNCTION guard_sealed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    PERFORM FROM vault_keys WHERE key_id = NEW.key_id FOR SHARE;
+    -- Another statement, so that it sees what was waited for.
+    IF EXISTS (SELECT FROM vault_keys WHERE key_id = NEW.key_id AND retired_at IS NOT NULL) THEN
+        RAISE EXCEPTION 'vault key % is retired', NEW.key_id USING ERRCODE = 'HX410';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER guard_sealed BEFORE INSERT OR UPDATE OF key_id ON gpu_credentials
+    FOR EACH ROW WHEN (NEW.key_id IS NOT NULL) EXECUTE FUNCTION guard_sealed();
+CREATE TRIGGER guard_sealed BEFORE INSERT OR UPDATE OF key_id ON connection_checks
+    FOR EACH ROW WHEN (NEW.key_id IS NOT NULL) EXECUTE FUNCTION guard_sealed();
+
 -- Another address or user is another machine: what was measured, which key was seen and what was left there is not
 -- its own. Owned by service_role, since a supplier may write none of that.
 CREATE FUNCTION readdress_instance() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
@@ -588,11 +683,17 @@ BEGIN
     NEW.status := 'pending';
     NEW.test_status := 'not_started';
     NEW.tested_at := NULL;
+    NEW.addressed_at := now();
     IF (NEW.ssh_host, NEW.ssh_port) IS DISTINCT FROM (OLD.ssh_host, OLD.ssh_port) THEN
         NEW.host_key := NULL;
+        NEW.host_key_trust := NULL;
         NEW.host_key_seen_at := NULL;
+        NEW.host_key_confirmed_at := NULL;
+        NEW.host_keys_proved := NULL;
+        NEW.host_key_given := nullif(NEW.host_key_given, OLD.host_key_given);  -- that was the other machine's
         NEW.host_key_offered := NULL;
         NEW.host_key_offered_at := NULL;
+        NEW.lets_us_in := false;
         UPDATE gpu_test_runs SET clean_due_at = NULL WHERE instance_id = NEW.id AND clean_due_at IS NOT NULL;
     END IF;
     RETURN NEW;
@@ -601,13 +702,52 @@ $$;
 CREATE TRIGGER readdress_instance BEFORE UPDATE OF ssh_host, ssh_port, ssh_user ON gpu_instances
     FOR EACH ROW EXECUTE FUNCTION readdress_instance();
 
+-- A fingerprint that a supplier gives is the machine's, whatever was pinned before: the key on record is confirmed by it,
+-- or forgotten, and then nothing else is trusted at the next contact.
+CREATE FUNCTION hold_to_host_key() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF NEW.host_key_given IS NULL THEN
+        RETURN NEW;
+    END IF;
+    IF NEW.host_key_given = ssh_fingerprint(NEW.host_key) THEN
+        NEW.host_key_trust := 'given';
+        NEW.host_key_confirmed_at := now();
+        RETURN NEW;
+    END IF;
+    NEW.status := CASE NEW.status WHEN 'active' THEN 'pending' ELSE NEW.status END;
+    NEW.host_key := NULL;
+    NEW.host_key_trust := NULL;
+    NEW.host_key_seen_at := NULL;
+    NEW.host_key_confirmed_at := NULL;
+    NEW.host_keys_proved := NULL;
+    NEW.host_key_offered := NULL;
+    NEW.host_key_offered_at := NULL;
+    RETURN NEW;
+END
+$$;
+-- Of the same moment's triggers that of another name comes first: a new address, then the key there.
+CREATE TRIGGER strict_host_key BEFORE UPDATE OF host_key_given ON gpu_instances
+    FOR EACH ROW EXECUTE FUNCTION hold_to_host_key();
+
+CREATE FUNCTION bound_host_authorities() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(NEW.user_id::text, 1));  -- counted one by one
+    IF (SELECT count(*) FROM host_authorities WHERE user_id = NEW.user_id) >= 32 THEN
+        RAISE EXCEPTION 'there are 32 host authorities already' USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER bound_host_authorities BEFORE INSERT ON host_authorities
+    FOR EACH ROW EXECUTE FUNCTION bound_host_authorities();
+
 -- What changed, without secrets and without what the system itself keeps up to date.
 CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     untold CONSTANT text[] := '{id,user_id,created_at,updated_at,status,test_status,tested_at,nonce,epoch,secret_hash,
         key_id,wrapped_key,ciphertext,next_due_at,next_fire_at,last_due_at,last_outcome,last_used_at,
-        instance_status,instance_test_status,host_key_seen_at,host_key_offered_at,metadata}';
+        instance_status,instance_test_status,host_key_seen_at,host_key_offered_at,addressed_at,metadata}';
     claims CONSTANT jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
     before jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) ELSE '{}' END;
     after  jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) ELSE '{}' END;
@@ -638,7 +778,9 @@ BEGIN
 END
 $$;
 CREATE TRIGGER audit AFTER INSERT OR DELETE OR UPDATE OF ssh_host, ssh_port, ssh_user, provider, location, price_per_hour,
-    listed, host_key, host_key_offered ON gpu_instances FOR EACH ROW EXECUTE FUNCTION audit();
+    listed, host_key, host_key_confirmed_at, host_key_given, host_keys_proved, host_key_offered ON gpu_instances
+    FOR EACH ROW EXECUTE FUNCTION audit();
+CREATE TRIGGER audit AFTER INSERT OR DELETE ON host_authorities FOR EACH ROW EXECUTE FUNCTION audit();
 CREATE TRIGGER audit AFTER INSERT OR UPDATE OF cancel_requested_at ON gpu_test_runs
     FOR EACH ROW EXECUTE FUNCTION audit();
 CREATE TRIGGER audit AFTER INSERT OR DELETE OR UPDATE ON gpu_test_schedules FOR EACH ROW EXECUTE FUNCTION audit();
@@ -659,36 +801,67 @@ CREATE TRIGGER touch BEFORE UPDATE ON gpu_test_schedules FOR EACH ROW EXECUTE FU
 -- They run as service_role; who may call them is granted below.
 -- ---------------------------------------------------------------------------------------------------
 
+-- When a contact that is asked for now may be made. The row's lock lets a supplier's requests pass one by one, on
+-- however many servers. Raises HX429, with the seconds to wait as its detail, unless the caller waits.
+CREATE FUNCTION spend_contact(p_user_id uuid, p_kind text, p_per_hour integer, p_waits boolean) RETURNS timestamptz
+    LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    one CONSTANT interval := interval '1 hour' / p_per_hour;
+    granted_at timestamptz;
+BEGIN
+    INSERT INTO contact_rates AS r (user_id, kind, whole_at) VALUES (p_user_id, p_kind, now() + one)
+    ON CONFLICT (user_id, kind) DO UPDATE SET whole_at = greatest(r.whole_at, now()) + one
+    RETURNING whole_at - interval '1 hour' INTO granted_at;
+    IF granted_at > now() AND NOT p_waits THEN
+        RAISE EXCEPTION 'no contact left in this hour'
+            USING ERRCODE = 'HX429', DETAIL = greatest(1, ceil(extract(epoch FROM granted_at - clock_timestamp())));
+    END IF;
+    RETURN greatest(granted_at, now());
+END
+$$;
+
 -- Ask for a run: the row and the job in one transaction. A tenant asks for its own instances;
 -- a caller without a tenant must be a login that may act as service_role.
+-- A machine that did not let us in the last time may be anybody's: a supplier is granted so many tests of such in an
+-- hour, and whoever asks for more is refused (HX429, see spend_contact). What a schedule asks for waits for its turn.
 -- Raises no_data_found for an unknown instance, unique_violation while one is unfinished.
 CREATE FUNCTION request_run(
     p_instance_id uuid,
     p_requested_by text,
     p_options jsonb DEFAULT '{}',
     p_schedule_id uuid DEFAULT NULL,
-    p_due_at timestamptz DEFAULT NULL
+    p_due_at timestamptz DEFAULT NULL,
+    p_new_machines_per_hour integer DEFAULT 1000
 ) RETURNS gpu_test_runs LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     instance gpu_instances;
     run gpu_test_runs;
+    granted_at timestamptz;
 BEGIN
     SELECT * INTO instance FROM gpu_instances
     WHERE id = p_instance_id
       AND CASE WHEN auth.uid() IS NULL THEN pg_has_role(session_user, 'service_role', 'MEMBER')
-               ELSE user_id = auth.uid() END
-    FOR UPDATE;
+               ELSE user_id = auth.uid() END;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such instance' USING ERRCODE = 'no_data_found';
     END IF;
-    INSERT INTO gpu_test_runs (user_id, instance_id, requested_by, options, schedule_id, due_at,
+    -- The rate is locked before any instance: schedules have many requested in one transaction.
+    IF NOT instance.lets_us_in AND (auth.uid() IS NOT NULL OR p_schedule_id IS NOT NULL) THEN
+        granted_at := nullif(spend_contact(instance.user_id, 'machine', p_new_machines_per_hour,
+                                           p_schedule_id IS NOT NULL), now());
+    END IF;
+    SELECT * INTO instance FROM gpu_instances WHERE id = instance.id FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such instance' USING ERRCODE = 'no_data_found';
+    END IF;
+    INSERT INTO gpu_test_runs (user_id, instance_id, requested_by, options, schedule_id, due_at, not_before,
                                instance_status, instance_test_status)
-    VALUES (instance.user_id, instance.id, p_requested_by, p_options, p_schedule_id, p_due_at,
+    VALUES (instance.user_id, instance.id, p_requested_by, p_options, p_schedule_id, p_due_at, granted_at,
             instance.status, instance.test_status)
     RETURNING * INTO run;
-    UPDATE gpu_instances SET status = 'testing', test_status = 'running' WHERE id = instance.id;
+    UPDATE gpu_instances SET status = 'testing', test_status = 'running', lets_us_in = false WHERE id = instance.id;
     PERFORM procrastinate_defer_jobs_v1(ARRAY[ROW(
-        'runs', 'execute_run', 0, instance.id::text, NULL, jsonb_build_object('run_id', run.id), NULL
+        'runs', 'execute_run', 0, instance.id::text, NULL, jsonb_build_object('run_id', run.id), run.not_before
     )::procrastinate_job_to_defer_v1]);
     RETURN run;
 END
@@ -822,49 +995,134 @@ CREATE FUNCTION change_password(p_user_id uuid, p_password_hash text, p_session_
     WHERE user_id = p_user_id AND revoked_at IS NULL AND id IS DISTINCT FROM p_session_id
 $$;
 
--- A check's job, in the transaction that wrote the check.
-CREATE FUNCTION defer_connection_check(p_check_id uuid) RETURNS void
+-- The same password, hashed with the parameters of today; not where it was changed meanwhile.
+CREATE FUNCTION rehash_password(p_user_id uuid, p_old_hash text, p_new_hash text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    UPDATE accounts SET password_hash = p_new_hash WHERE user_id = p_user_id AND password_hash = p_old_hash
+$$;
+
+-- The seconds until something may be tried again, or 0: then it counts as failed until end_attempt says otherwise, so
+-- that many at once are counted too. Each id has a number of failures that cost nothing; with every one beyond it the
+-- wait after the last doubles, up to the longest. Failures of more than an hour ago are forgotten. Where the first id
+-- has succeeded within 30 days, those for strangers do not count: nobody elsewhere can lock its owner out.
+CREATE FUNCTION begin_attempt(
+    p_ids bytea[], p_free integer[], p_longest double precision[], p_for_strangers boolean[]
+) RETURNS double precision LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    known CONSTANT boolean := EXISTS (
+        SELECT FROM attempts WHERE id = p_ids[1] AND succeeded_at > now() - interval '30 days');
+    locked boolean := false;
+    wait double precision;
+BEGIN
+    LOOP  -- once to refuse without writing anything, and once more with nobody else counting
+        SELECT max(least(each.longest, 2 ^ least(a.failures - each.free, 30)::double precision)
+                   - extract(epoch FROM clock_timestamp() - a.last_at)) INTO wait
+        FROM unnest(p_ids, p_free, p_longest, p_for_strangers) AS each (id, free, longest, for_strangers)
+        JOIN attempts a ON a.id = each.id AND a.last_at > clock_timestamp() - interval '1 hour'
+        WHERE a.failures >= each.free AND NOT (known AND each.for_strangers);
+        IF wait > 0 THEN
+            RETURN wait;
+        END IF;
+        EXIT WHEN locked;
+        INSERT INTO attempts (id) SELECT id FROM unnest(p_ids) id ORDER BY id ON CONFLICT (id) DO NOTHING;
+        PERFORM FROM attempts WHERE id = ANY (p_ids) ORDER BY id FOR UPDATE;
+        locked := true;
+    END LOOP;
+    UPDATE attempts a SET
+        failures = CASE WHEN a.last_at > clock_timestamp() - interval '1 hour' THEN a.failures + 1 ELSE 1 END,
+        last_at = clock_timestamp(),
+        kept_until = greatest(a.kept_until, clock_timestamp() + interval '1 hour')
+    FROM unnest(p_ids, p_for_strangers) AS each (id, for_strangers)
+    WHERE a.id = each.id AND NOT (known AND each.for_strangers);
+    RETURN 0;
+END
+$$;
+
+-- How it ended well: the first id starts anew, the others take back what it had counted.
+CREATE FUNCTION end_attempt(p_ids bytea[], p_for_strangers boolean[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    known CONSTANT boolean := EXISTS (
+        SELECT FROM attempts WHERE id = p_ids[1] AND succeeded_at > now() - interval '30 days');
+BEGIN
+    PERFORM FROM attempts WHERE id = ANY (p_ids) ORDER BY id FOR UPDATE;
+    UPDATE attempts a SET failures = greatest(a.failures - 1, 0)
+    FROM unnest(p_ids, p_for_strangers) WITH ORDINALITY AS each (id, for_strangers, place)
+    WHERE a.id = each.id AND each.place > 1 AND NOT (known AND each.for_strangers);
+    INSERT INTO attempts (id, succeeded_at, kept_until) VALUES (p_ids[1], now(), now() + interval '30 days')
+    ON CONFLICT (id) DO UPDATE SET
+        failures = 0, succeeded_at = excluded.succeeded_at, kept_until = excluded.kept_until;
+END
+$$;
+
+-- A sign-in that failed, in its account's log: the first within an hour, the tenth, the hundredth and so on. It writes
+-- something whether there is such an account or not.
+CREATE FUNCTION note_failed_sign_in(p_id bytea, p_email text, p_network text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    INSERT INTO attempts AS a (id, failures, last_at) VALUES (p_id, 1, now())
+    ON CONFLICT (id) DO UPDATE SET
+        failures = CASE WHEN a.last_at > now() - interval '1 hour' THEN a.failures + 1 ELSE 1 END,
+        last_at = now(), kept_until = now() + interval '1 hour';
+    INSERT INTO audit_log (user_id, actor, action, detail)
+    SELECT c.user_id, 'nobody', 'accounts.sign_in_failed', jsonb_build_object('failures', a.failures, 'network', p_network)
+    FROM attempts a JOIN accounts c ON c.email = lower(p_email)
+    WHERE a.id = p_id AND a.failures::text ~ '^10*$'
+$$;
+
+-- A check's job, in the transaction that wrote the check. So many are granted in an hour (HX429, see spend_contact).
+CREATE FUNCTION defer_connection_check(p_check_id uuid, p_per_hour integer DEFAULT 120) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     PERFORM FROM connection_checks WHERE id = p_check_id AND user_id = auth.uid() AND state = 'queued';
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such check' USING ERRCODE = 'no_data_found';
     END IF;
+    PERFORM spend_contact(auth.uid(), 'check', p_per_hour, false);
     PERFORM procrastinate_defer_jobs_v1(ARRAY[ROW(
         'checks', 'check_connection', 0, NULL, NULL, jsonb_build_object('check_id', p_check_id), NULL
     )::procrastinate_job_to_defer_v1]);
 END
 $$;
 
--- A supplier takes the key that a machine showed since, by its text, so that nobody takes one that came after.
--- Raises no_data_found where it is not the one on offer.
+-- A supplier says which key is the machine's, by its line or its fingerprint, so that nobody takes one that came after:
+-- the one on record is confirmed, the one on offer takes its place. Raises no_data_found for any other.
 CREATE FUNCTION accept_host_key(p_instance_id uuid, p_host_key text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
+    UPDATE gpu_instances SET host_key_confirmed_at = coalesce(host_key_confirmed_at, now())
+    WHERE id = p_instance_id AND user_id = auth.uid() AND p_host_key IN (host_key, host_key_fingerprint);
+    IF FOUND THEN
+        RETURN;
+    END IF;
     -- A machine with another key is one that was not tested yet; a test that is under way settles it itself.
-    UPDATE gpu_instances SET host_key = host_key_offered, host_key_seen_at = now(),
+    UPDATE gpu_instances SET host_key = host_key_offered, host_key_trust = 'accepted', host_key_seen_at = now(),
+           host_key_confirmed_at = now(), host_keys_proved = NULL, host_key_given = NULL,
            host_key_offered = NULL, host_key_offered_at = NULL,
            status = CASE status WHEN 'active' THEN 'pending' ELSE status END
-    WHERE id = p_instance_id AND user_id = auth.uid() AND host_key_offered = p_host_key;
+    WHERE id = p_instance_id AND user_id = auth.uid() AND p_host_key IN (host_key_offered, host_key_offered_fingerprint);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such host key on offer' USING ERRCODE = 'no_data_found';
     END IF;
 END
 $$;
 
--- An instance that was checked before it was onboarded keeps the host key that the check saw. A supplier can't
--- write that column, so the key is the check's own.
+-- An instance that was checked before it was onboarded keeps the host key that the check saw, unless another fingerprint
+-- was given. A supplier can't write that column, so the key is the check's own.
 CREATE FUNCTION pin_checked_host_key(p_instance_id uuid, p_check_id uuid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    seen connection_checks;
 BEGIN
-    UPDATE gpu_instances i SET host_key = c.host_key, host_key_seen_at = c.finished_at
-    FROM connection_checks c
+    SELECT c.* INTO seen FROM connection_checks c JOIN gpu_instances i ON (c.ssh_host, c.ssh_port) = (i.ssh_host, i.ssh_port)
     WHERE i.id = p_instance_id AND i.user_id = auth.uid() AND i.host_key IS NULL
-      AND c.id = p_check_id AND c.user_id = i.user_id AND c.host_key IS NOT NULL
-      AND (c.ssh_host, c.ssh_port) = (i.ssh_host, i.ssh_port);
+      AND c.id = p_check_id AND c.user_id = i.user_id AND c.host_key IS NOT NULL;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such check of this address' USING ERRCODE = 'no_data_found';
     END IF;
+    UPDATE gpu_instances SET host_key = seen.host_key, host_key_seen_at = seen.finished_at, lets_us_in = seen.state = 'passed',
+           host_key_trust = CASE WHEN host_key_given IS NULL THEN 'checked' ELSE 'given' END,
+           host_key_confirmed_at = CASE WHEN host_key_given IS NOT NULL THEN now() END
+    WHERE id = p_instance_id AND coalesce(host_key_given = ssh_fingerprint(seen.host_key), true);
 END
 $$;
 
@@ -873,21 +1131,25 @@ CREATE FUNCTION account_for_sign_in(p_email text) RETURNS TABLE (user_id uuid, p
     SELECT a.user_id, a.password_hash FROM accounts a WHERE a.email = lower(p_email)
 $$;
 
--- A supplier of an external issuer is met for the first time.
-CREATE FUNCTION ensure_profile(p_user_id uuid, p_email text) RETURNS void
+-- A supplier of an external issuer is met for the first time. False where it is one of ours, with a password: no issuer
+-- says who that is.
+CREATE FUNCTION ensure_profile(p_user_id uuid, p_email text) RETURNS boolean
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    INSERT INTO profiles (id, email) VALUES (p_user_id, p_email) ON CONFLICT (id) DO NOTHING
+    INSERT INTO profiles (id, email) VALUES (p_user_id, p_email) ON CONFLICT (id) DO NOTHING;
+    SELECT NOT EXISTS (SELECT FROM accounts WHERE user_id = p_user_id)
 $$;
 
--- The key behind a public id, and a note that it was used (at most one write a minute).
-CREATE FUNCTION use_api_key(p_public_id text)
-    RETURNS TABLE (user_id uuid, role text, secret_hash bytea, scopes text[], expires_at timestamptz)
+-- The key with this public id and secret, and a note that it was used (at most one write a minute). Nobody is told the
+-- hash of a secret that they do not have.
+CREATE FUNCTION use_api_key(p_public_id text, p_secret_hash bytea)
+    RETURNS TABLE (id uuid, user_id uuid, role text, scopes text[], expires_at timestamptz, instance_id uuid)
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    UPDATE api_keys SET last_used_at = now()
-    WHERE public_id = p_public_id AND revoked_at IS NULL
-      AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute');
-    SELECT k.user_id, k.role, k.secret_hash, k.scopes, k.expires_at
-    FROM api_keys k WHERE k.public_id = p_public_id AND k.revoked_at IS NULL
+    UPDATE api_keys k SET last_used_at = now()
+    WHERE k.public_id = p_public_id AND k.secret_hash = p_secret_hash AND k.revoked_at IS NULL
+      AND (k.expires_at IS NULL OR k.expires_at > now())
+      AND (k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute');
+    SELECT k.id, k.user_id, k.role, k.scopes, k.expires_at, k.instance_id
+    FROM api_keys k WHERE k.public_id = p_public_id AND k.secret_hash = p_secret_hash AND k.revoked_at IS NULL
 $$;
 
 -- How far runs are, so that one process can wake all its watchers with one query. Tells nothing else.
@@ -931,7 +1193,7 @@ CREATE TYPE public_listing AS (
 
 -- An instance is listed while its newest test that proved something passed, also while it is tested again; tested_at is
 -- that test's end, stamped with its result. Of its tests those count that proved something: what could not be measured
--- is nobody's fault.
+-- is nobody's fault. Those of another address or user are another machine's.
 CREATE FUNCTION listing_of(p_instance_id uuid) RETURNS SETOF public_listing
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT i.id, coalesce(r.measured_gpu_name, CASE r.device WHEN 'cpu' THEN 'CPU' END), r.measured_gpu_count,
@@ -943,12 +1205,14 @@ CREATE FUNCTION listing_of(p_instance_id uuid) RETURNS SETOF public_listing
     CROSS JOIN LATERAL (
         SELECT * FROM gpu_test_results latest
         WHERE latest.gpu_instance_id = i.id AND latest.source = 'pushed' AND latest.verdict = 'passed'
+          AND latest.created_at >= coalesce(i.addressed_at, '-infinity')
         ORDER BY latest.created_at DESC, latest.id DESC LIMIT 1
     ) r
     CROSS JOIN LATERAL (
         SELECT count(*) AS ended, count(*) FILTER (WHERE ran.state = 'passed') AS passed
         FROM gpu_test_runs ran
         WHERE ran.instance_id = i.id AND ran.finished_at > now() - interval '90 days' AND ran.state IN ('passed', 'failed')
+          AND ran.finished_at >= coalesce(i.addressed_at, '-infinity')
     ) tests
     WHERE i.id = p_instance_id AND i.listed AND i.tested_at IS NOT NULL
       AND (i.status = 'active' OR i.status = 'testing' AND EXISTS (
@@ -967,18 +1231,43 @@ CREATE FUNCTION listing_page(p_before timestamptz, p_before_id uuid, p_limit int
     ORDER BY candidate.tested_at DESC, candidate.id DESC LIMIT least(p_limit, 201)
 $$;
 
+-- The keys that are known or in use, and how much each has sealed. For the program itself, when it starts.
+CREATE FUNCTION vault_keys_in_use() RETURNS TABLE (
+    key_id text, wrapped_key bytea, ciphertext bytea, retired_at timestamptz, credentials bigint, checks bigint
+) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT key_id, k.wrapped_key, k.ciphertext, k.retired_at, coalesce(c.sealed, 0), coalesce(n.sealed, 0)
+    FROM vault_keys k
+    FULL JOIN (SELECT key_id, count(*) AS sealed FROM gpu_credentials WHERE key_id IS NOT NULL GROUP BY 1) c USING (key_id)
+    FULL JOIN (SELECT key_id, count(*) AS sealed FROM connection_checks WHERE key_id IS NOT NULL GROUP BY 1) n USING (key_id)
+    ORDER BY key_id
+$$;
+
+-- Put a key on record; with p_first only where there is none yet. Nothing happens where it is known.
+CREATE FUNCTION introduce_vault_key(p_key_id text, p_wrapped_key bytea, p_ciphertext bytea, p_first boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('harborx vault keys'));
+    IF NOT p_first OR NOT EXISTS (SELECT FROM vault_keys) THEN
+        INSERT INTO vault_keys (key_id, wrapped_key, ciphertext) VALUES (p_key_id, p_wrapped_key, p_ciphertext)
+        ON CONFLICT DO NOTHING;
+    END IF;
+END
+$$;
+
 DO $doors$
 DECLARE
     door text;
 BEGIN
     GRANT CREATE ON SCHEMA public TO service_role;  -- only while it becomes the owner of its doors
     FOREACH door IN ARRAY ARRAY[
-        'request_run(uuid, text, jsonb, uuid, timestamptz)', 'cancel_run(uuid, text, text)',
+        'request_run(uuid, text, jsonb, uuid, timestamptz, integer)', 'cancel_run(uuid, text, text)',
         'submission_target(uuid, uuid)',
         'apply_submission(uuid, uuid, jsonb, text, text, boolean, jsonb)', 'sign_up(text, text)', 'account_for_sign_in(text)',
-        'ensure_profile(uuid, text)', 'use_api_key(text)', 'run_heads(uuid[])',
+        'ensure_profile(uuid, text)', 'use_api_key(text, bytea)', 'run_heads(uuid[])', 'rehash_password(uuid, text, text)',
+        'begin_attempt(bytea[], integer[], double precision[], boolean[])', 'end_attempt(bytea[], boolean[])', 'note_failed_sign_in(bytea, text, text)',
         'open_session(uuid, text, double precision)', 'use_session(uuid)', 'change_password(uuid, text, uuid)',
-        'defer_connection_check(uuid)', 'accept_host_key(uuid, text)', 'pin_checked_host_key(uuid, uuid)', 'audit()', 'readdress_instance()',
+        'defer_connection_check(uuid, integer)', 'accept_host_key(uuid, text)', 'pin_checked_host_key(uuid, uuid)', 'audit()', 'readdress_instance()',
+        'vault_keys_in_use()', 'introduce_vault_key(text, bytea, bytea, boolean)', 'guard_sealed()',
         'fleet_changes(uuid[], timestamptz)', 'listing_of(uuid)', 'listing_page(timestamptz, uuid, integer)'
     ] LOOP
         EXECUTE format('ALTER FUNCTION public.%s OWNER TO service_role', door);
@@ -988,12 +1277,13 @@ BEGIN
     REVOKE CREATE ON SCHEMA public FROM service_role;
 END
 $doors$;
-GRANT EXECUTE ON FUNCTION request_run(uuid, text, jsonb, uuid, timestamptz) TO authenticated;
+GRANT EXECUTE ON FUNCTION request_run(uuid, text, jsonb, uuid, timestamptz, integer) TO authenticated;
 GRANT EXECUTE ON FUNCTION cancel_run(uuid, text, text) TO authenticated;
 GRANT EXECUTE ON FUNCTION listing_of(uuid), listing_page(timestamptz, uuid, integer) TO anon;
-GRANT EXECUTE ON FUNCTION defer_connection_check(uuid), accept_host_key(uuid, text), pin_checked_host_key(uuid, uuid)
+GRANT EXECUTE ON FUNCTION defer_connection_check(uuid, integer), accept_host_key(uuid, text), pin_checked_host_key(uuid, uuid)
     TO authenticated;
-REVOKE ALL ON FUNCTION settle_instance(uuid, text, text, boolean, jsonb) FROM PUBLIC, anon, authenticated;
+REVOKE ALL ON FUNCTION settle_instance(uuid, text, text, boolean, jsonb), spend_contact(uuid, text, integer, boolean)
+    FROM PUBLIC, anon, authenticated;
 GRANT EXECUTE ON FUNCTION settle_instance(uuid, text, text, boolean, jsonb) TO service_role;
 
 -- ---------------------------------------------------------------------------------------------------
@@ -1009,8 +1299,9 @@ BEGIN
         SELECT c.relname, c.relkind FROM pg_class c
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'S')
           AND (c.relname LIKE 'procrastinate%' OR c.relname LIKE 'gpu\_%' OR c.relname IN (
-               'profiles', 'accounts', 'sessions', 'api_keys', 'supplier_profiles', 'connection_checks',
-               'performance_metrics', 'idempotency_keys', 'audit_log', 'audit_log_id_seq'))
+               'profiles', 'accounts', 'sessions', 'api_keys', 'attempts', 'supplier_profiles', 'connection_checks', 'host_authorities',
+               'contact_rates', 'performance_metrics', 'idempotency_keys', 'audit_log', 'audit_log_id_seq',
+               'vault_keys'))
     LOOP
         EXECUTE format('REVOKE ALL ON %s %I FROM PUBLIC, anon, authenticated',
                        CASE ours.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, ours.relname);
@@ -1023,48 +1314,68 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO service_role;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO service_role;
 
 GRANT SELECT ON profiles, gpu_instances, gpu_test_runs, gpu_test_events, gpu_test_results, gpu_test_firings,
-                gpu_test_figures, gpu_test_telemetry, sessions, audit_log TO authenticated;
+                gpu_test_figures, gpu_test_telemetry, sessions, audit_log, contact_rates TO authenticated;
 GRANT UPDATE (revoked_at) ON sessions TO authenticated;
-GRANT SELECT, INSERT, UPDATE (answer) ON idempotency_keys TO authenticated;
-GRANT SELECT, INSERT, UPDATE ON supplier_profiles TO authenticated;
-GRANT SELECT, INSERT, UPDATE, DELETE ON gpu_inventory, gpu_test_schedules TO authenticated;
-GRANT SELECT, INSERT ON performance_metrics TO authenticated;
+GRANT SELECT, INSERT (user_id, key, fingerprint, answer), UPDATE (answer) ON idempotency_keys TO authenticated;
+GRANT SELECT, INSERT (user_id, company_name, legal_business_name, contact_email, contact_phone, business_address,
+                      authorized_signatory, signatory_title, infrastructure_description),
+      UPDATE (company_name, legal_business_name, contact_email, contact_phone, business_address,
+              authorized_signatory, signatory_title, infrastructure_description) ON supplier_profiles TO authenticated;
+GRANT SELECT, INSERT (user_id, gpu_model, quantity, hours_available, status),
+      UPDATE (gpu_model, quantity, hours_available, status, deleted_at), DELETE ON gpu_inventory TO authenticated;
+-- Its id decides when it fires (its jitter), so it is known beforehand.
+GRANT SELECT, INSERT (id, user_id, instance_id, every_hours, cron, timezone, jitter_seconds, misfire, enabled, options,
+                      next_due_at, next_fire_at),
+      UPDATE (every_hours, cron, timezone, jitter_seconds, misfire, enabled, options, next_due_at, next_fire_at), DELETE
+    ON gpu_test_schedules TO authenticated;
+GRANT SELECT, INSERT (user_id, gpu_inventory_id, compute_hours, uptime_percentage, recorded_at)
+    ON performance_metrics TO authenticated;
 
 -- A supplier describes a machine; what became of its tests is not the supplier's to write.
-GRANT INSERT (id, user_id, gpu_inventory_id, vast_instance_id, vast_offer_id, vast_machine_id, provider, location,
-              price_per_hour, ssh_host, ssh_port, ssh_user, gpu_name, gpu_count, cuda_version, disk_space_gb,
+GRANT INSERT (user_id, gpu_inventory_id, vast_instance_id, vast_offer_id, vast_machine_id, provider, location,
+              price_per_hour, ssh_host, ssh_port, ssh_user, host_key_given, gpu_name, gpu_count, cuda_version, disk_space_gb,
               cpu_count, ram_gb, metadata) ON gpu_instances TO authenticated;
-GRANT UPDATE (gpu_inventory_id, provider, location, price_per_hour, listed, metadata, ssh_host, ssh_port, ssh_user)
-    ON gpu_instances TO authenticated;
+GRANT UPDATE (gpu_inventory_id, provider, location, price_per_hour, listed, metadata, ssh_host, ssh_port, ssh_user,
+              host_key_given) ON gpu_instances TO authenticated;
 GRANT DELETE ON gpu_instances TO authenticated;
+GRANT SELECT, INSERT (user_id, hosts, public_key, fingerprint), DELETE ON host_authorities TO authenticated;
 
--- Secrets go in and do not come out.
-GRANT INSERT ON gpu_credentials TO authenticated;
+-- Secrets go in and do not come out. What is sealed is bound to its row, whose id is known beforehand.
+GRANT INSERT (id, user_id, instance_id, kind, public_key, fingerprint, key_id, wrapped_key, ciphertext)
+    ON gpu_credentials TO authenticated;
 GRANT SELECT (id, user_id, instance_id, kind, public_key, fingerprint, created_at) ON gpu_credentials TO authenticated;
-GRANT INSERT (id, user_id, name, public_id, secret_hash, scopes, expires_at) ON api_keys TO authenticated;
-GRANT SELECT (id, user_id, role, name, public_id, scopes, expires_at, revoked_at, last_used_at, created_at)
-    ON api_keys TO authenticated;
+GRANT INSERT (user_id, name, public_id, secret_hash, scopes, expires_at, instance_id, made_by) ON api_keys
+    TO authenticated;
+GRANT SELECT (id, user_id, role, name, public_id, scopes, expires_at, revoked_at, last_used_at, created_at, instance_id,
+              made_by) ON api_keys TO authenticated;
 GRANT UPDATE (revoked_at) ON api_keys TO authenticated;
 GRANT INSERT (id, user_id, ssh_host, ssh_port, ssh_user, login, key_id, wrapped_key, ciphertext)
     ON connection_checks TO authenticated;
 GRANT SELECT (id, user_id, ssh_host, ssh_port, ssh_user, login, state, host_key, steps, probe, error_code, error_message,
               evidence, created_at, finished_at) ON connection_checks TO authenticated;
 
+-- A temporary table would stand before ours for whoever gets the connection next.
+DO $temporary$
+BEGIN
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+END
+$temporary$;
+
 DO $security$
 DECLARE
     tenant_table text;
 BEGIN
     FOREACH tenant_table IN ARRAY ARRAY[
-        'profiles', 'accounts', 'sessions', 'api_keys', 'supplier_profiles', 'gpu_inventory', 'gpu_instances',
-        'gpu_credentials', 'connection_checks', 'audit_log', 'performance_metrics', 'gpu_test_schedules', 'gpu_test_firings', 'gpu_test_runs', 'gpu_test_events',
-        'gpu_test_results', 'gpu_test_figures', 'gpu_test_telemetry', 'idempotency_keys'
+        'profiles', 'accounts', 'attempts', 'sessions', 'api_keys', 'supplier_profiles', 'gpu_inventory', 'gpu_instances',
+        'gpu_credentials', 'host_authorities', 'connection_checks', 'contact_rates', 'audit_log', 'performance_metrics', 'gpu_test_schedules', 'gpu_test_firings', 'gpu_test_runs', 'gpu_test_events',
+        'gpu_test_results', 'gpu_test_figures', 'gpu_test_telemetry', 'idempotency_keys', 'vault_keys'
     ] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tenant_table);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', tenant_table);
         EXECUTE format('CREATE POLICY service ON %I TO service_role USING (true) WITH CHECK (true)', tenant_table);
         IF tenant_table = 'profiles' THEN
             CREATE POLICY own ON profiles TO authenticated USING (id = (SELECT auth.uid()));
-        ELSIF tenant_table <> 'accounts' THEN  -- accounts are reached through doors only
+        ELSIF tenant_table NOT IN ('accounts', 'attempts', 'vault_keys') THEN  -- these are reached through doors only
             EXECUTE format('CREATE POLICY own ON %I TO authenticated USING (user_id = (SELECT auth.uid()))'
                            ' WITH CHECK (user_id = (SELECT auth.uid()))', tenant_table);
         END IF;

@@ -13,10 +13,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.domain.errors import ConfigError
@@ -59,6 +67,50 @@ class ServerSettings(_Group):
     cors_origins: Annotated[
         tuple[str, ...], Field(description="Origins whose pages may call the API; * for any.")
     ] = ("*",)
+    trusted_proxies: Annotated[
+        tuple[IPv4Network | IPv6Network, ...],
+        Field(
+            description="Networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto count; none by default."
+        ),
+    ] = ()
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Host names that we answer to, e.g. gpu.example or *.gpu.example; none given: any."
+        ),
+    ] = ()
+    body_seconds: Annotated[
+        float, Field(gt=0, le=600, description="A request's body arrives within this time.")
+    ] = 30.0
+    listing_seconds: Annotated[
+        float,
+        Field(ge=0, le=60, description="How old the public listing may be; 0: never read twice."),
+    ] = 3.0
+    rate_limit_reads: Annotated[
+        int,
+        Field(ge=0, description="Requests a minute that a supplier may read with; 0: any number."),
+    ] = 12_000
+    rate_limit_writes: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Requests a minute that a supplier may change something with; 0: any number.",
+        ),
+    ] = 6_000
+    rate_limit_anonymous: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Requests a minute of one client address without a login that we know; 0: any number.",
+        ),
+    ] = 600
+    rate_limit_expensive: Annotated[
+        int,
+        Field(ge=0, description="Sign-ins and the like a minute, of one caller; 0: any number."),
+    ] = 120
+    rate_limit_streams: Annotated[
+        int, Field(ge=0, description="Event streams that one caller may have open; 0: any number.")
+    ] = 256
 
 
 class WorkerSettings(_Group):
@@ -74,6 +126,18 @@ class WorkerSettings(_Group):
     ] = 3600.0
 
 
+def _port_range(text: str) -> str:
+    low, _, high = text.partition("-")
+    if not 0 < int(low) <= int(high or low) < 65536:
+        raise ValueError("is no port and no range of ports")
+    return text
+
+
+PortRange = Annotated[
+    str, Field(pattern=r"^[0-9]{1,5}(-[0-9]{1,5})?$"), AfterValidator(_port_range)
+]
+
+
 class SshSettings(_Group):
     allowed_networks: Annotated[
         tuple[IPv4Network | IPv6Network, ...],
@@ -81,6 +145,27 @@ class SshSettings(_Group):
             description="Private ranges where instances may be, e.g. 10.0.0.0/8; none by default."
         ),
     ] = ()
+    forbidden_networks: Annotated[
+        tuple[IPv4Network | IPv6Network, ...],
+        Field(
+            description="Networks where we never connect, e.g. your own public ones, or the prefix of your NAT64."
+        ),
+    ] = ()
+    allowed_ports: Annotated[
+        tuple[PortRange, ...],
+        Field(description="Ports of instances; those of other well-known services are left out."),
+    ] = ("22", "1024-65535")
+    new_machines_per_hour: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="Tests that a supplier may have of machines that have not let us in yet; schedules wait for their turn.",
+        ),
+    ] = 1000
+    checks_per_hour: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Connection checks that a supplier may have.")
+    ] = 120
     user_ca_key_file: Annotated[
         Path | None,
         AfterValidator(lambda path: path and path.expanduser()),
@@ -88,6 +173,12 @@ class SshSettings(_Group):
             description="Our user CA's key (32 bytes, base64), the same on every API and worker; unset: made in the state folder."
         ),
     ] = None
+    source_addresses: Annotated[
+        tuple[IPv4Network | IPv6Network, ...],
+        Field(
+            description="Networks that workers connect from, as machines see them: our user CA's certificates are good from there only; none given: from anywhere."
+        ),
+    ] = ()
     connect_timeout: Annotated[float, Field(gt=0, le=120, description="Seconds.")] = 10.0
     login_timeout: Annotated[float, Field(gt=0, le=120, description="Seconds.")] = 20.0
     connect_attempts: Annotated[
@@ -114,21 +205,79 @@ class AuthSettings(_Group):
         "authenticated"
     )
     issuer_jwks_url: Annotated[
-        str | None, Field(description="Its public keys (ES256, RS256, EdDSA).")
+        str | None,
+        Field(
+            description="Its public keys (ES256, RS256, EdDSA); unset: as its discovery document says."
+        ),
     ] = None
     issuer_secret: Annotated[
         SecretStr | None, Field(description="Its shared HS256 secret, instead of a JWKS address.")
     ] = None
+    issuer_requires_role: Annotated[
+        bool,
+        Field(
+            description="Whether its tokens must claim the role authenticated, as Supabase's do; false for plain OIDC."
+        ),
+    ] = True
+
+
+_File = Annotated[Path, AfterValidator(Path.expanduser)]
 
 
 class VaultSettings(_Group):
+    """The file of `key` would be named by HARBORX_VAULT__KEY_FILE: that is `key_file`, which is read again when it changes."""
+
     key_file: Annotated[
-        Path | None,
-        AfterValidator(lambda path: path and path.expanduser()),
+        _File | None,
         Field(
-            description="Key-encryption key (32 bytes, base64); unset: made in the state folder."
+            description="Key-encryption key (32 bytes, base64; 0600), the same on every API and worker; unset: made in the state folder. The same as HARBORX_VAULT__KEY_FILE."
         ),
     ] = None
+    key: Annotated[
+        SecretStr | None,
+        Field(description="The key itself, instead of a file: for HARBORX_VAULT__KEY."),
+    ] = None
+    previous_keys_dir: Annotated[
+        _File | None,
+        Field(
+            description="Folder of keys that open and don't seal: older ones, and the next; each a file NAME.key (0600); unset: vault-keys in the state folder."
+        ),
+    ] = None
+    previous_keys: Annotated[
+        SecretStr | None,
+        Field(
+            description="Such keys themselves, parted by commas: for HARBORX_VAULT__PREVIOUS_KEYS."
+        ),
+    ] = None
+    transit_address: Annotated[
+        str | None,
+        Field(
+            pattern=r"^(https://[^@/?#\s]+|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?)/?$",
+            description="HashiCorp Vault or OpenBao, e.g. https://vault.example:8200: its transit engine wraps, and the keys above only open.",
+        ),
+    ] = None
+    transit_mount: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", description="Where that engine is."),
+    ] = "transit"
+    transit_key: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9_.-]+$",
+            description="The engine's key, of a kind that authenticates (aes256-gcm96).",
+        ),
+    ] = "harborx"
+    transit_token_file: Annotated[
+        _File | None, Field(description="File with a token that may encrypt and decrypt with it.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_current_key(self) -> Self:
+        if self.key is not None and self.key_file is not None:
+            raise ValueError("set key or key_file, not both")
+        if (self.transit_address is None) != (self.transit_token_file is None):
+            raise ValueError("transit_address and transit_token_file go together")
+        return self
 
 
 class AgentSettings(_Group):

@@ -21,7 +21,10 @@ KIND: Final = "failpoints"
 # These are passed only by a run whose line broke while it was followed.
 _AFTER_A_CUT: Final = ("resume", "again_or_end")
 _FIRST_MEETING: Final = ("first_contact", "pin_host_key")
-_FORGET_KEY: Final = "UPDATE gpu_instances SET host_key = NULL WHERE id = %s RETURNING id"
+_FORGET_KEY: Final = (
+    "UPDATE gpu_instances SET host_key = NULL, host_key_trust = NULL, host_key_confirmed_at = NULL,"
+    " host_keys_proved = NULL WHERE id = %s RETURNING id"
+)
 _PATIENCE: Final = 90.0
 _LOOK_SECONDS: Final = 0.1
 _CLEANING_SECONDS: Final = 4.0

@@ -52,6 +52,7 @@ COMMITS: Final = (
 RARE: Final = (
     *("still_ours", "clean_other", "look_after", "postpone", "withdraw"),
     *("offer", "forget_old"),  # to an impostor; every ten minutes
+    "remember",  # where a machine has got other host keys
 )
 STEPS: Final = ("first_contact", "connect", "push", "launch", "read", "clean_up")
 SWEEPS: Final = (

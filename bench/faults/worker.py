@@ -21,8 +21,8 @@ from bench.faults.archive import stand_in_archive
 from bench.faults.mutations import MUTATIONS
 from bench.faults.points import Failpoints, PointedDatabase
 from orchestrator import log
-from orchestrator.cli.desk import open_vault
 from orchestrator.cli.house import bound_socket, running_api
+from orchestrator.cli.vault import open_vault
 from orchestrator.config import Settings, load
 from orchestrator.database.logins import database_logins
 from orchestrator.runs.engine import run_worker

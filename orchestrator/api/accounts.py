@@ -1,29 +1,28 @@
-"""Signing up, in and out, the password, and API keys."""
+"""Signing up, in and out, and the password."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.api.auth import COOKIE, Authenticating, Authenticator, Credential, Reader, Tester
+from orchestrator.api.auth import COOKIE, Authenticating, Authenticator, Credential, Tester
+from orchestrator.api.client_address import came_by_https, client_network
 from orchestrator.api.problems import answers
-from orchestrator.api.shapes import Line
 from orchestrator.api.surface import Given, Surface
-from orchestrator.database import accounts, sign_ins
+from orchestrator.database import sign_ins
 from orchestrator.domain.errors import NotAllowed, NotAuthenticated, NotFound
 from orchestrator.runs.accounts import LONGEST_PASSWORD, change_password, sign_in, sign_up
-from orchestrator.runs.api_keys import create_key
 
 router = APIRouter(prefix="/v1", tags=["accounts"])
 
 Password = Annotated[str, Field(max_length=LONGEST_PASSWORD, repr=False)]
 _LONGEST_AGENT: Final = 300
 _NO_SESSION: Final = "It is no session of ours."
+_LIMITED: Final[dict[int | str, dict[str, Any]]] = answers(429)
 
 
 class Login(BaseModel):
@@ -54,36 +53,9 @@ class SessionShape(BaseModel):
     user_id: UUID
 
 
-class NewKey(BaseModel):
-    name: Annotated[Line, Field(min_length=1, max_length=100)]
-    scopes: Annotated[list[Literal["read", "test", "submit"]], Field(min_length=1)] = [
-        "read",
-        "test",
-        "submit",
-    ]
-    expires_in_days: Annotated[int | None, Field(ge=1, le=3650)] = None
-
-
-class CreatedKey(BaseModel):
-    """The only time the key itself is shown."""
-
-    key: str
-
-
-class KeyShape(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
-
-    id: UUID
-    name: str
-    public_id: str
-    scopes: list[str]
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    last_used_at: datetime | None
-    created_at: datetime
-
-
-@router.post("/auth/sign-up", operation_id="signUp", status_code=201, responses=answers(409))
+@router.post(
+    "/auth/sign-up", operation_id="signUp", status_code=201, responses=answers(409) | _LIMITED
+)
 async def post_sign_up(
     body: Login,
     given: Given,
@@ -91,14 +63,14 @@ async def post_sign_up(
     request: Request,
     response: Response,
 ) -> SessionShape:
-    """Make an account; the answer is a session."""
+    """Make an account; the answer is a session. Only so many may be made from one network."""
     if not given.settings.auth.sign_up:
         raise NotAllowed("Signing up is turned off here.")
-    user_id = await sign_up(given.database, body.email, body.password)
+    user_id = await sign_up(given.database, body.email, body.password, client_network(request))
     return await _session(given, authenticator, request, response, user_id)
 
 
-@router.post("/auth/sign-in", operation_id="signIn")
+@router.post("/auth/sign-in", operation_id="signIn", responses=_LIMITED)
 async def post_sign_in(
     body: Login,
     given: Given,
@@ -106,8 +78,11 @@ async def post_sign_in(
     request: Request,
     response: Response,
 ) -> SessionShape:
-    """Start a session."""
-    user_id = await sign_in(given.database, body.email, body.password)
+    """
+    Start a session. After a few wrong passwords one has to wait, longer each time, and the answer is 429 with
+    Retry-After, whether there is such an account or not.
+    """
+    user_id = await sign_in(given.database, body.email, body.password, client_network(request))
     return await _session(given, authenticator, request, response, user_id)
 
 
@@ -125,51 +100,33 @@ async def post_sign_out(
         authenticator.sessions.forget(caller.session_id)
     response = Response(status_code=204)
     if COOKIE in request.cookies:  # a page of another site sends none, and takes none away
-        _set_cookie(given, response, "", 0)
+        _set_cookie(given, request, response, "", 0)
     return response
 
 
-@router.put("/profile/password", operation_id="changePassword", status_code=204)
+@router.put("/profile/password", operation_id="changePassword", status_code=204, responses=_LIMITED)
 async def put_password(
-    body: NewPassword, caller: Tester, given: Given, authenticator: Authenticating
+    body: NewPassword,
+    caller: Tester,
+    given: Given,
+    authenticator: Authenticating,
+    request: Request,
 ) -> Response:
-    """Change the password and end every other session. For sessions only: an API key is not enough."""
+    """
+    Change the password and end every other session. For sessions only: an API key is not enough. A wrong current one
+    counts as a sign-in that failed.
+    """
     if caller.session_id is None:
         raise NotAllowed(_NO_SESSION)
     passwords = (body.current_password, body.new_password)
-    await change_password(given.database, caller.principal, caller.session_id, *passwords)
-    authenticator.sessions.forget_all_of(caller.user_id)
-    return Response(status_code=204)
-
-
-@router.post("/api-keys", operation_id="createApiKey", status_code=201)
-async def post_api_key(body: NewKey, caller: Tester, given: Given) -> CreatedKey:
-    """Make an API key. It is shown once, so no Idempotency-Key is heeded: a repeat makes another key."""
-    expires_at = None
-    if body.expires_in_days is not None:
-        expires_at = datetime.now(UTC) + timedelta(days=body.expires_in_days)
-    # A key can't make a key that may do more than itself.
-    beyond = set(body.scopes) - caller.scopes
-    if beyond:
-        raise NotAllowed(f"This login lacks the scope {sorted(beyond)[0]!r}.")
-    key = await create_key(
-        given.database, caller.principal, body.name, scopes=body.scopes, expires_at=expires_at
+    await change_password(
+        given.database,
+        caller.principal,
+        caller.session_id,
+        *passwords,
+        network=client_network(request),
     )
-    return CreatedKey(key=key)
-
-
-@router.get("/api-keys", operation_id="listApiKeys")
-async def get_api_keys(caller: Reader, given: Given) -> list[KeyShape]:
-    """The caller's keys, newest first, without the keys themselves."""
-    async with given.database.transaction(caller.principal) as session:
-        return [KeyShape.model_validate(key) for key in await accounts.keys(session)]
-
-
-@router.delete("/api-keys/{key_id}", operation_id="revokeApiKey", status_code=204)
-async def delete_api_key(key_id: UUID, caller: Tester, given: Given) -> Response:
-    """Revoke a key, at once and for good."""
-    async with given.database.transaction(caller.principal) as session:
-        await accounts.revoke_key(session, key_id)
+    authenticator.sessions.forget_all_of(caller.user_id)
     return Response(status_code=204)
 
 
@@ -182,18 +139,21 @@ async def _session(
 ) -> SessionShape:
     agent = "".join(filter(str.isprintable, request.headers.get("user-agent", "")))
     token, seconds = await authenticator.open_session(user_id, agent[:_LONGEST_AGENT] or None)
-    _set_cookie(given, response, token, seconds)
+    _set_cookie(given, request, response, token, seconds)
     return SessionShape(access_token=token, expires_in=seconds, user_id=user_id)
 
 
-def _set_cookie(given: Surface, response: Response, token: str, seconds: int) -> None:
-    """No script reads it and no other site sends it. Zero seconds take it back."""
+def _set_cookie(
+    given: Surface, request: Request, response: Response, token: str, seconds: int
+) -> None:
+    """No script reads it, no other site sends it, and where we are https nobody on the way. Zero seconds take it back."""
+    public = (given.settings.server.public_url or "").lower()
     response.set_cookie(
         COOKIE,
         token,
         max_age=seconds,
         path="/",
-        secure=(given.settings.server.public_url or "").startswith("https"),
+        secure=public.startswith("https:") or came_by_https(request),
         httponly=True,
         samesite="strict",
     )

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Final
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.gzip import GZipMiddleware
+from starlette.routing import Match
 
 from orchestrator.api import (
     accounts,
+    api_keys,
     audit,
     changes,
     connections,
+    document,
     figures,
     functions,
     history,
+    host_authorities,
     instances,
     inventory,
     listing,
@@ -31,17 +36,22 @@ from orchestrator.api import (
     sessions,
     timetables,
 )
+from orchestrator.api.addresses import is_stream
 from orchestrator.api.auth import Authenticator
 from orchestrator.api.changes import FleetWatch
+from orchestrator.api.door import Caught, Door
+from orchestrator.api.headers import Headers
 from orchestrator.api.idempotency import REPLAYED
 from orchestrator.api.listing import OpenToAll
+from orchestrator.api.rates import LEFT, POLICY, Rates
+from orchestrator.api.recent import Recent
 from orchestrator.api.stream import RunWatch
 from orchestrator.api.surface import Given, Surface
 from orchestrator.database.session import NOBODY
 
 __all__ = ["Surface", "create_app"]
 
-_LARGEST_BODY = 1 << 20  # bytes; the largest we take is a result with its raw figures
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def create_app(surface: Surface) -> FastAPI:
@@ -62,31 +72,30 @@ def create_app(surface: Surface) -> FastAPI:
         # Their pages load scripts of others, which would act with the session of whoever looks at them.
         docs_url=None,
         redoc_url=None,
-        max_body_size=_LARGEST_BODY,
     )
     app.state.surface = surface
+    app.state.listing = Recent(surface.settings.server.listing_seconds)
     app.state.authenticator = Authenticator(
         surface.database, surface.settings.auth, surface.session_secret
     )
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=list(surface.settings.server.cors_origins),
-        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=["*"],
-        expose_headers=["Location", "Retry-After", REPLAYED],
-        max_age=600,
-    )
-    # Of JSON and the dashboard's files; event streams are left alone.
-    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
-    app.add_middleware(OpenToAll)
+    _surround(app, surface)
     problems.install(app)
     # 4XX: what the old front end does not know by a status of its own, a body over a megabyte for one.
     old = problems.answers(400, 401, 404, "4XX", 503, old=True)
     app.include_router(functions.router, responses=old)
     # The overview and its changes come before instances, which takes any word behind its path for an id.
     reading = (overview, changes, history, timetables, phases)
-    supplying = (accounts, sessions, profile, inventory, audit)
-    for module in (*supplying, *reading, connections, instances, schedules, runs, figures):
+    supplying = (accounts, api_keys, sessions, profile, inventory, audit)
+    for module in (
+        *supplying,
+        *reading,
+        connections,
+        host_authorities,
+        instances,
+        schedules,
+        runs,
+        figures,
+    ):
         app.include_router(module.router, responses=problems.answers(400, 401, 403, 404, 422, 503))
     app.include_router(listing.router, responses=problems.answers(400, 404, 422, 503))
 
@@ -102,4 +111,43 @@ def create_app(surface: Surface) -> FastAPI:
             return {"status": "ready"}
 
     pages.install(app)
+    document.install(app)
     return app
+
+
+def _surround(app: FastAPI, surface: Surface) -> None:
+    """What every request goes through, from the inside out."""
+    server = surface.settings.server
+    allowed = app.state.allowed = _methods_of(app)
+    app.add_middleware(Caught)
+    app.add_middleware(Door, settings=server, allowed=allowed)
+    app.add_middleware(Rates, settings=server)
+    # A cookie never counts for pages of another origin: none is allowed credentials.
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(server.cors_origins),
+        allow_methods=list(_METHODS),
+        allow_headers=["*"],
+        expose_headers=["Location", "Retry-After", REPLAYED, POLICY, LEFT],
+        max_age=600,
+    )
+    # Of JSON and the dashboard's files; event streams are left alone.
+    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
+    app.add_middleware(OpenToAll)
+    app.add_middleware(Headers, https=(surface.public_url or "").startswith("https://"))
+
+
+def _methods_of(app: FastAPI) -> Callable[[str], list[str]]:
+    """The methods that a path has; none where there is no such path."""
+
+    def allowed(path: str) -> list[str]:
+        def known(method: str) -> bool:
+            scope = {"type": "http", "path": path, "method": method, "headers": []}
+            return any(route.matches(scope)[0] is Match.FULL for route in app.router.routes)
+
+        found = [method for method in _METHODS if known(method)]
+        if "GET" in found and not is_stream(path):
+            found.insert(1, "HEAD")
+        return found
+
+    return allowed

@@ -7,17 +7,18 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from orchestrator.api.auth import Reader
-from orchestrator.api.shapes import Limit, PageShape
+from orchestrator.api.shapes import Cursor, Limit, PageShape
+from orchestrator.api.shown import Shown
 from orchestrator.api.surface import Given
 from orchestrator.database import audit
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
 
-class AuditShape(BaseModel):
+class AuditShape(Shown):
     """
     `actor` is what was signed in with: `session`, `api_key <public id>` or `worker`; `action` is a table and what
     was done to it, and `detail` of an update has each changed column with its value before and after.
@@ -53,7 +54,7 @@ async def list_audit(
     given: Given,
     instance_id: UUID | None = None,
     limit: Limit = 50,
-    cursor: str | None = None,
+    cursor: Cursor = None,
 ) -> PageShape[AuditShape]:
     """What happened, newest first; of one instance also after it was deleted."""
     async with given.database.transaction(caller.principal) as session:

@@ -9,7 +9,6 @@ it changes something only on a request from our own pages.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -21,19 +20,21 @@ import jwt
 from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
 
+from orchestrator.api.client_address import came_by_https
+from orchestrator.api.issuer import OURS, ROLE, SHORTEST_SECRET, Issuer
 from orchestrator.api.surface import Surface
+from orchestrator.api.tokens import FAULTS, claimed_issuer, verified
 from orchestrator.config import AuthSettings
 from orchestrator.database import accounts, sign_ins
 from orchestrator.database.session import LOGIN, Database, Principal, supplier
-from orchestrator.domain.errors import NotAllowed, NotAuthenticated
-from orchestrator.runs.api_keys import PREFIX, SCOPES, key_holder
+from orchestrator.domain.errors import ConfigError, NotAllowed, NotAuthenticated
+from orchestrator.runs.api_keys import PREFIX, SCOPES, Maker, key_holder
 
-ISSUER: Final = "harborx"
 COOKIE: Final = "harborx_session"
 _AUDIENCE: Final = "authenticated"
-_ASYMMETRIC: Final = ["ES256", "RS256", "EdDSA"]
-_LEEWAY: Final = 30  # seconds
+_OUR_ALGORITHM: Final = "HS256"
 _LONGEST: Final = 8192
+_MOST_KNOWN: Final = 10_000
 _SIGNING: Final = ("authorization", "x-api-key")
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
@@ -49,12 +50,15 @@ _cookie = APIKeyCookie(
 
 @dataclass(frozen=True)
 class Caller:
-    """A supplier, and what this login may do; `session_id` is that of a session of ours."""
+    """
+    A supplier, and what this login may do; `session_id` is that of a session of ours, `key` the API key that it is.
+    """
 
     user_id: UUID
     scopes: frozenset[str]
     via: str
     session_id: UUID | None = None
+    key: Maker | None = None
 
     @property
     def principal(self) -> Principal:
@@ -103,7 +107,7 @@ class LiveSessions:
 
 @dataclass
 class Authenticator:
-    """Issues our sessions and recognises callers."""
+    """Issues our sessions and recognises callers. Raises `ConfigError` for settings that nobody is safe under."""
 
     database: Database
     settings: AuthSettings
@@ -111,8 +115,10 @@ class Authenticator:
     _known: set[UUID] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        url = self.settings.issuer_jwks_url
-        self._jwks = jwt.PyJWKClient(url, cache_keys=True, timeout=10) if url else None
+        if len(self.session_secret.encode()) < SHORTEST_SECRET:
+            raise ConfigError(f"auth.session_secret has at least {SHORTEST_SECRET} bytes.")
+        name = self.settings.issuer
+        self.issuer = Issuer(name, self.settings) if name is not None else None
         self.sessions = LiveSessions(self.database)
 
     async def open_session(self, user_id: UUID, user_agent: str | None) -> tuple[str, int]:
@@ -124,15 +130,15 @@ class Authenticator:
             )
         now = datetime.now(UTC)
         claims = {
-            "iss": ISSUER,
+            "iss": OURS,
             "aud": _AUDIENCE,
-            "role": "authenticated",
+            "role": ROLE,
             "sub": str(user_id),
             "sid": str(session_id),
             "iat": now,
             "exp": now + lifetime,
         }
-        token = jwt.encode(claims, self.session_secret, algorithm="HS256")
+        token = jwt.encode(claims, self.session_secret, algorithm=_OUR_ALGORITHM)
         return token, int(lifetime.total_seconds())
 
     async def caller(self, credential: str | None) -> Caller:
@@ -143,58 +149,46 @@ class Authenticator:
             holder = await key_holder(self.database, credential)
             if holder.user_id is None:
                 raise NotAllowed("A service-role key submits results and reads nobody's rows.")
-            return Caller(holder.user_id, holder.scopes, f"api_key {holder.public_id}")
+            return Caller(
+                holder.user_id,
+                holder.scopes,
+                f"api_key {holder.public_id}",
+                key=Maker(holder.key_id, holder.scopes, holder.expires_at),
+            )
         return await self._caller_of_token(credential)
 
     async def _caller_of_token(self, token: str) -> Caller:
-        session_id = None
         try:
-            claimed = jwt.decode(token, options={"verify_signature": False}).get("iss")
-            external = self.settings.issuer is not None and claimed == self.settings.issuer
-            claims = await self._external(token) if external else self._own(token)
-            user_id = UUID(claims["sub"])
-            if not external:
-                session_id = UUID(claims["sid"])
-        except (jwt.PyJWTError, LookupError, ValueError, TypeError, AttributeError) as error:
+            issuer, claimed = self.issuer, claimed_issuer(token)
+            if issuer is not None and claimed == issuer.name:
+                identity = await issuer.identity(token)
+                user_id, session_id = identity.user_id, None
+            else:
+                user_id, session_id = self._own(token)
+        except FAULTS as error:
             raise NotAuthenticated("The token is not valid or has expired.") from error
-        if session_id is not None and await self.sessions.holder(session_id) != user_id:
+        if session_id is None:
+            await self._meet(user_id, identity.email)
+        elif await self.sessions.holder(session_id) != user_id:
             raise NotAuthenticated("The session has ended.")
-        if external and user_id not in self._known:
-            async with self.database.transaction(LOGIN) as session:
-                await accounts.ensure_profile(session, user_id, str(claims.get("email", ""))[:255])
-            self._known.add(user_id)
         return Caller(user_id, frozenset(SCOPES), "session", session_id)
 
-    def _own(self, token: str) -> dict[str, Any]:
-        return _decode(token, self.session_secret, ["HS256"], ISSUER, _AUDIENCE)
+    def _own(self, token: str) -> tuple[UUID, UUID]:
+        """Whose token of ours it is, and of which session. Raises one of `FAULTS`."""
+        claims = verified(token, self.session_secret, _OUR_ALGORITHM, OURS, _AUDIENCE)
+        if claims.get("role") != ROLE:
+            raise jwt.InvalidTokenError(f"the role is not {ROLE}")
+        return UUID(claims["sub"]), UUID(claims["sid"])
 
-    async def _external(self, token: str) -> dict[str, Any]:
-        settings = self.settings
-        issuer, audience = settings.issuer or "", settings.issuer_audience
-        if settings.issuer_secret is not None:
-            secret = settings.issuer_secret.get_secret_value()
-            return _decode(token, secret, ["HS256"], issuer, audience)
-        if self._jwks is None:
-            raise jwt.InvalidIssuerError("no key of this issuer is configured")
-        key = await asyncio.to_thread(self._jwks.get_signing_key_from_jwt, token)
-        return _decode(token, key.key, _ASYMMETRIC, issuer, audience)
-
-
-def _decode(
-    token: str, key: Any, algorithms: list[str], issuer: str, audience: str
-) -> dict[str, Any]:
-    claims: dict[str, Any] = jwt.decode(
-        token,
-        key,
-        algorithms=algorithms,
-        issuer=issuer,
-        audience=audience,
-        leeway=_LEEWAY,
-        options={"require": ["exp", "sub", "iss", "aud"]},
-    )
-    if claims.get("role") != "authenticated":
-        raise jwt.InvalidTokenError("the role is not authenticated")
-    return claims
+    async def _meet(self, user_id: UUID, email: str) -> None:
+        """The issuer's user has a profile from now on. Raises `NotAuthenticated` for an account of ours."""
+        if user_id in self._known:
+            return
+        async with self.database.transaction(LOGIN) as session:
+            await accounts.ensure_profile(session, user_id, email)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known.add(user_id)
 
 
 async def _authenticator(request: Request) -> Authenticator:
@@ -224,7 +218,8 @@ async def _credential(
 
 def _from_our_pages(request: Request) -> bool:
     surface: Surface = request.app.state.surface
-    here = f"{request.scope['scheme']}://{request.headers.get('host', '')}"
+    scheme = "https" if came_by_https(request) else "http"
+    here = f"{scheme}://{request.headers.get('host', '')}"
     ours = {_origin(url) for url in (here, surface.settings.server.public_url) if url}
     return request.headers.get("origin") in ours
 
@@ -243,8 +238,11 @@ Credential = Annotated[str | None, Depends(_credential)]
 def caller_with(scope: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
     """A dependency: the caller, who must hold `scope`."""
 
-    async def dependency(authenticator: Authenticating, credential: Credential) -> Caller:
+    async def dependency(
+        request: Request, authenticator: Authenticating, credential: Credential
+    ) -> Caller:
         caller = await authenticator.caller(credential)
+        request.state.supplier = caller.user_id  # from now on the login counts as theirs (rates.py)
         if scope not in caller.scopes:
             raise NotAllowed(f"This API key lacks the scope {scope!r}.")
         return caller

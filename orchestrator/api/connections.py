@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator.api.auth import Reader, Tester
 from orchestrator.api.problems import answers
 from orchestrator.api.shapes import ErrorShape, Host, User
+from orchestrator.api.shown import Shown
 from orchestrator.api.surface import Given, user_ca
 from orchestrator.database import connection_checks, credentials
 from orchestrator.database.credentials import PublicHalf
@@ -49,7 +50,7 @@ class CheckRequest(BaseModel):
     login: Literal["key", "certificate"] = "key"
 
 
-class StepShape(BaseModel):
+class StepShape(Shown):
     """A step that has ended, and what it came to in a line for people."""
 
     name: StepName
@@ -58,7 +59,7 @@ class StepShape(BaseModel):
     seconds: float
 
 
-class MachineShape(BaseModel):
+class MachineShape(Shown):
     """
     What the machine is, by its own account. Of a machine with many GPUs `gpus` may lack the last; `gpu_count` counts
     them all.
@@ -81,7 +82,7 @@ class MachineShape(BaseModel):
     torch_installs: list[TorchInstall]
 
 
-class CheckShape(BaseModel):
+class CheckShape(Shown):
     """A look at a machine. `steps` grows while it is `checking`; it ends within two minutes, one way or the other."""
 
     id: UUID
@@ -125,13 +126,17 @@ class LoginKey(BaseModel):
 
 
 class LoginCa(BaseModel):
-    """`authorized_keys_line` is all that a machine has to know; each login's certificate ends after its lifetime."""
+    """
+    `authorized_keys_line` is all that a machine has to know; each login's certificate ends after its lifetime, and is good
+    from `source_addresses` only, where there are any.
+    """
 
     authorized_keys_line: str
     public_key: str
     fingerprint: str
     principal: str
     lifetime_seconds: int
+    source_addresses: list[str]
 
 
 @router.post(
@@ -154,6 +159,7 @@ async def post_check(
             body.ssh_key_passphrase,
             certified_by=user_ca(given) if body.login == "certificate" else None,
         ),
+        per_hour=given.settings.ssh.checks_per_hour,
     )
     response.headers["Location"] = f"/v1/connection-checks/{check.id}"
     return CheckShape.of(check)
@@ -192,6 +198,7 @@ async def get_login_ca(caller: Reader, given: Given) -> LoginCa:
         fingerprint=ca.fingerprint,
         principal=principal(caller.user_id),
         lifetime_seconds=int(LIFETIME.total_seconds()),
+        source_addresses=[str(network) for network in ca.sources],
     )
 
 

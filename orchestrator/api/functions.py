@@ -17,9 +17,10 @@ from orchestrator.api.shapes import (
     Submission,
     TestRequest,
 )
+from orchestrator.api.shown import Shown
 from orchestrator.api.surface import Given, user_ca
 from orchestrator.database import instances
-from orchestrator.domain.errors import NotAllowed, NotAuthenticated, NotFound, RunInProgress
+from orchestrator.domain.errors import NotAuthenticated, NotFound, RunInProgress
 from orchestrator.runs.api_keys import key_holder
 from orchestrator.runs.login_keys import LoginGiven
 from orchestrator.runs.request import onboard, request_run_once
@@ -36,7 +37,7 @@ class OnboardAnswer(BaseModel):
     public_key: str
 
 
-class ConnectionInfo(BaseModel):
+class ConnectionInfo(Shown):
     gpu_instance_id: UUID
     ssh_host: str
     ssh_port: int
@@ -116,7 +117,13 @@ async def request_gpu_test(
     message = "Test requested. The server connects and runs it."
     try:
         requested = await request_run_once(
-            given.database, caller.principal, instance_id, body.options, "api", key
+            given.database,
+            caller.principal,
+            instance_id,
+            body.options,
+            "api",
+            key,
+            new_machines_per_hour=given.settings.ssh.new_machines_per_hour,
         )
         run_id = requested.run.id
         tell_replay(response, requested.replayed)
@@ -140,16 +147,17 @@ async def request_gpu_test(
 
 @router.post("/submit-test-results", operation_id="submitTestResults")
 async def submit_test_results(body: Submission, given: Given, request: Request) -> SubmitAnswer:
-    """Take the result of an agent that was run by hand, signed by an API key."""
+    """
+    Take the result of an agent that was run by hand, signed by an API key: that instance's submit key, the supplier's
+    own with scope submit, or the service role's.
+    """
     key = request.headers.get("x-api-key") or body.api_key
     if not key:
         raise NotAuthenticated("Missing API key.")
     holder = await key_holder(given.database, key)
-    if "submit" not in holder.scopes:
-        raise NotAllowed("This API key lacks the scope 'submit'.")
     payload: dict[str, Any] = body.model_dump(exclude={"gpu_instance_id", "api_key"})
     instance_id = _instance_id(body.gpu_instance_id)
-    result = await submit_result(given.database, instance_id, holder.user_id, payload)
+    result = await submit_result(given.database, instance_id, holder, payload)
     return SubmitAnswer(
         test_result=ResultShape.of(result), message="Test results submitted successfully."
     )

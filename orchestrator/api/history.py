@@ -10,13 +10,14 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.api.auth import Reader
+from orchestrator.api.shown import Shown
 from orchestrator.api.surface import Given
 from orchestrator.database import history, instances
 
 router = APIRouter(prefix="/v1/instances", tags=["instances"])
 
 
-class PastResult(BaseModel):
+class PastResult(Shown):
     """A result in a series: only those of one `configuration_hash` may be compared. `at` is when it was complete."""
 
     model_config = ConfigDict(from_attributes=True)

@@ -7,14 +7,16 @@ from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from orchestrator.api.auth import Reader, Tester
 from orchestrator.api.idempotency import DESCRIBED, IdempotencyKey, tell_replay
 from orchestrator.api.problems import answers
 from orchestrator.api.runs import run_shape
 from orchestrator.api.shapes import (
+    Cursor,
     Host,
+    HostKeyGiven,
     InstanceShape,
     Limit,
     Line,
@@ -25,12 +27,12 @@ from orchestrator.api.shapes import (
     User,
 )
 from orchestrator.api.surface import Given
-from orchestrator.database import credentials, instances, results
+from orchestrator.database import credentials, host_keys, instances, results
 from orchestrator.database.models import Instance
 from orchestrator.database.session import Session
 from orchestrator.domain.options import Options
 from orchestrator.runs.request import request_run_once
-from orchestrator.ssh.keys import LONGEST_HOST_KEY, fingerprint
+from orchestrator.ssh.keys import LONGEST_HOST_KEY
 
 _LOCATION: Final[dict[str, Any]] = {
     "Location": {"description": "The path of the run.", "schema": {"type": "string"}}
@@ -46,15 +48,28 @@ class ListedInstance(InstanceShape):
 class DetailedInstance(ListedInstance):
     """
     `public_key` is the line for the machine's ~/.ssh/authorized_keys; with `login` "shared" it is the supplier's one
-    for all machines. `host_key_offered` is another host key that the machine showed since: no login was tried.
+    for all machines.
+
+    `host_key_trust` says how the host key on record became that: `given` with the instance, `checked` before it was
+    onboarded, seen at `first_contact`, `accepted` in another's place, `rotated`: proved by the one before, or of a
+    certificate of a host `authority`. `host_key_confirmed_at` is when its supplier has said that it is the machine's; null:
+    nobody has. `host_key_given` is the fingerprint that the first contact has to show. `host_keys_proved` are other keys
+    that the machine has proved to have. `host_key_offered` is another host key that the machine showed since: no login was
+    tried, nor is any until its supplier takes it or the machine shows the old one.
     """
 
     login: Literal["supplied", "generated", "shared", "certificate"] | None = None
     public_key: str | None = None
-    host_key_fingerprint: str | None = None
+    host_key_fingerprint: str | None
+    host_key_trust: (
+        Literal["given", "checked", "first_contact", "accepted", "rotated", "authority"] | None
+    )
     host_key_seen_at: datetime | None
+    host_key_confirmed_at: datetime | None
+    host_key_given: str | None
+    host_keys_proved: Annotated[list[str], BeforeValidator(lambda value: value or [])]
     host_key_offered: str | None
-    host_key_offered_fingerprint: str | None = None
+    host_key_offered_fingerprint: str | None
     host_key_offered_at: datetime | None
     listed: bool
 
@@ -62,7 +77,8 @@ class DetailedInstance(ListedInstance):
 class InstanceChange(BaseModel):
     """
     What is absent stays as it is; provider, location and price_per_hour may be null. Another address is another
-    machine: it counts as untested, and its host key is pinned anew.
+    machine: it counts as untested, and its host key is pinned anew. `host_key` is the one that the machine must show: the
+    one on record is confirmed by it, or forgotten.
     """
 
     model_config = ConfigDict(
@@ -76,24 +92,28 @@ class InstanceChange(BaseModel):
     ssh_host: Host | None = None
     ssh_port: Annotated[int | None, Field(ge=1, le=65535)] = None
     ssh_user: User | None = None
+    host_key: HostKeyGiven | None = None
 
     @model_validator(mode="after")
     def _nothing_is_taken_away(self) -> Self:
-        for name in ("listed", "ssh_host", "ssh_port", "ssh_user"):
+        for name in ("listed", "ssh_host", "ssh_port", "ssh_user", "host_key"):
             if name in self.model_fields_set and getattr(self, name) is None:
                 raise ValueError(f"{name} can't be null")
         return self
 
 
 class HostKeyAccepted(BaseModel):
-    """The key on offer, as the instance tells it: nobody takes one that they have not seen."""
+    """
+    The key on record or on offer, or its fingerprint, as the instance tells it: nobody takes one that they have not
+    seen.
+    """
 
     host_key: Annotated[str, Field(min_length=1, max_length=LONGEST_HOST_KEY)]
 
 
 @router.get("", operation_id="listInstances")
 async def list_instances(
-    caller: Reader, given: Given, limit: Limit = 50, cursor: str | None = None
+    caller: Reader, given: Given, limit: Limit = 50, cursor: Cursor = None
 ) -> PageShape[ListedInstance]:
     """The caller's instances, newest first, each with its latest result."""
     async with given.database.transaction(caller.principal) as session:
@@ -108,25 +128,28 @@ async def list_instances(
     return PageShape(items=items, next_cursor=page.next_cursor)
 
 
-@router.get("/{instance_id}", operation_id="getInstance")
+# Other words there are addresses of their own.
+@router.get("/{instance_id:uuid}", operation_id="getInstance")
 async def get_instance(instance_id: UUID, caller: Reader, given: Given) -> DetailedInstance:
     """One instance, with how we log in and which host key it is pinned to."""
     async with given.database.transaction(caller.principal) as session:
         return await _detailed(session, await instances.get(session, instance_id))
 
 
-@router.patch("/{instance_id}", operation_id="changeInstance", responses=answers(409))
+@router.patch("/{instance_id:uuid}", operation_id="changeInstance", responses=answers(409))
 async def patch_instance(
     instance_id: UUID, body: InstanceChange, caller: Tester, given: Given
 ) -> DetailedInstance:
     """Change what is told of an instance, or where it is; 409 for another address while a run is unfinished."""
     values = body.model_dump(exclude_unset=True)
+    if "host_key" in values:
+        values["host_key_given"] = values.pop("host_key")
     async with given.database.transaction(caller.principal) as session:
         return await _detailed(session, await instances.change(session, instance_id, values))
 
 
 @router.delete(
-    "/{instance_id}", operation_id="deleteInstance", status_code=204, responses=answers(409)
+    "/{instance_id:uuid}", operation_id="deleteInstance", status_code=204, responses=answers(409)
 )
 async def delete_instance(instance_id: UUID, caller: Tester, given: Given) -> Response:
     """Delete an instance with its inventory item and all that was measured; 409 while a run is unfinished."""
@@ -139,9 +162,9 @@ async def delete_instance(instance_id: UUID, caller: Tester, given: Given) -> Re
 async def post_host_key(
     instance_id: UUID, body: HostKeyAccepted, caller: Tester, given: Given
 ) -> DetailedInstance:
-    """Pin the instance to the host key on offer; 409 where it is another one, or none."""
+    """Confirm the host key on record, or pin the instance to the one on offer; 409 where it is neither."""
     async with given.database.transaction(caller.principal) as session:
-        accepted = await instances.accept_host_key(session, instance_id, body.host_key)
+        accepted = await host_keys.accept(session, instance_id, body.host_key.strip())
         return await _detailed(session, accepted)
 
 
@@ -149,7 +172,7 @@ async def post_host_key(
     "/{instance_id}/runs",
     operation_id="requestRun",
     status_code=202,
-    responses={202: {"headers": {**_LOCATION, **DESCRIBED}}, **answers(409)},
+    responses={202: {"headers": {**_LOCATION, **DESCRIBED}}, **answers(409, 429)},
 )
 async def post_run(
     instance_id: UUID,
@@ -165,7 +188,13 @@ async def post_run(
     A repeat with the same Idempotency-Key answers with the first request's run, also when that has ended.
     """
     requested = await request_run_once(
-        given.database, caller.principal, instance_id, body, "api", key
+        given.database,
+        caller.principal,
+        instance_id,
+        body,
+        "api",
+        key,
+        new_machines_per_hour=given.settings.ssh.new_machines_per_hour,
     )
     response.headers["Location"] = f"/v1/runs/{requested.run.id}"
     tell_replay(response, requested.replayed)
@@ -178,10 +207,6 @@ async def _detailed(session: Session, instance: Instance) -> DetailedInstance:
     shape = DetailedInstance.model_validate(instance)
     if login is not None:
         shape.login, shape.public_key = login.kind, login.public_key
-    if instance.host_key is not None:
-        shape.host_key_fingerprint = fingerprint(instance.host_key)
-    if instance.host_key_offered is not None:
-        shape.host_key_offered_fingerprint = fingerprint(instance.host_key_offered)
     if instance.id in latest:
         shape.latest_result = ResultShape.of(latest[instance.id])
     return shape

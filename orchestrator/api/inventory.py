@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator.api.auth import Reader, Tester
 from orchestrator.api.idempotency import DESCRIBED, IdempotencyKey, tell_replay
 from orchestrator.api.problems import answers
-from orchestrator.api.shapes import Limit, PageShape
+from orchestrator.api.shapes import Cursor, Limit, PageShape
+from orchestrator.api.shown import Shown
 from orchestrator.api.surface import Given
 from orchestrator.api.texts import Word
 from orchestrator.database import idempotency, inventory
@@ -54,7 +55,7 @@ class ItemChange(BaseModel):
     status: Status | None = None
 
 
-class ItemShape(BaseModel):
+class ItemShape(Shown):
     """`instance_id` is the instance that the item stands for, if any."""
 
     id: UUID
@@ -73,7 +74,7 @@ async def list_inventory(
     caller: Reader,
     given: Given,
     limit: Limit = 50,
-    cursor: str | None = None,
+    cursor: Cursor = None,
     deleted: bool = False,
 ) -> PageShape[ItemShape]:
     """The caller's items, newest first; with `deleted` those that can be restored instead."""

@@ -6,19 +6,20 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.api.shapes import Limit, PageShape
+from orchestrator.api.addresses import LISTING
+from orchestrator.api.recent import Recent
+from orchestrator.api.shapes import Cursor, Limit, PageShape
 from orchestrator.api.surface import Given
 from orchestrator.database import listing
 from orchestrator.database.session import NOBODY
 from orchestrator.domain.badge import badge
 from orchestrator.domain.sanitise import printable
 
-PATH: Final = "/v1/listing"
 _SVG: Final = "image/svg+xml"
 _BADGE_HEADERS: Final = {
     "Cache-Control": "public, max-age=300",
@@ -27,7 +28,7 @@ _BADGE_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 
-router = APIRouter(prefix=PATH, tags=["listing"])
+router = APIRouter(prefix=LISTING, tags=["listing"])
 
 Shown = Annotated[str, AfterValidator(lambda text: printable(text, 200))]
 
@@ -74,14 +75,23 @@ class Listed(BaseModel):
         return cls.model_validate({**row._mapping, "conditions": Conditions.model_validate(row)})
 
 
-@router.get("", operation_id="listListing")
+@router.get("", operation_id="listListing", response_model=PageShape[Listed])
 async def list_listing(
-    given: Given, limit: Limit = 50, cursor: str | None = None
-) -> PageShape[Listed]:
-    """Verified instances, the latest tested first."""
-    async with given.database.transaction(NOBODY) as session:
-        page = await listing.page(session, limit, cursor)
-    return PageShape(items=[Listed.of(row) for row in page.rows], next_cursor=page.next_cursor)
+    given: Given, request: Request, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """Verified instances, the latest tested first; a page may be a few seconds old."""
+
+    async def read() -> bytes:
+        async with given.database.transaction(NOBODY) as session:
+            page = await listing.page(session, limit, cursor)
+        items = [Listed.of(row) for row in page.rows]
+        told = PageShape[Listed](items=items, next_cursor=page.next_cursor)
+        return told.model_dump_json().encode()
+
+    recent: Recent = request.app.state.listing
+    body = await recent.answer((limit, cursor), read)
+    kept = f"public, max-age={int(recent.seconds)}"
+    return Response(body, media_type="application/json", headers={"Cache-Control": kept})
 
 
 @router.get("/{instance_id}", operation_id="getListed")
@@ -117,5 +127,5 @@ class OpenToAll:
                 MutableHeaders(scope=message)["Access-Control-Allow-Origin"] = "*"
             await send(message)
 
-        public = scope["type"] == "http" and scope["path"].startswith(PATH)
+        public = scope["type"] == "http" and scope["path"].startswith(LISTING)
         await self._app(scope, receive, told if public else send)

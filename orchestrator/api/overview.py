@@ -10,7 +10,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.api.auth import Reader
-from orchestrator.api.shapes import PageShape
+from orchestrator.api.shapes import Cursor, PageShape
+from orchestrator.api.shown import Shown
 from orchestrator.api.surface import Given
 from orchestrator.database import overview
 
@@ -20,7 +21,7 @@ Many = Annotated[int, Field(ge=1, le=1000, description="Rows a page.")]
 
 
 class UnfinishedRun(BaseModel):
-    """The test that waits or is at work; `not_before`: its machine was busy, and it is tried again then."""
+    """The test that waits or is at work; `not_before`: its machine was busy, or the hour was used up, and it is tried then."""
 
     id: UUID
     state: str
@@ -29,7 +30,7 @@ class UnfinishedRun(BaseModel):
     cancel_requested_at: datetime | None
 
 
-class FinishedRun(BaseModel):
+class FinishedRun(Shown):
     """How the last test ended."""
 
     id: UUID
@@ -39,7 +40,7 @@ class FinishedRun(BaseModel):
     error_message: str | None
 
 
-class LatestFigures(BaseModel):
+class LatestFigures(Shown):
     """The newest result that has a throughput; `run_id` is null for a submitted one."""
 
     run_id: UUID | None
@@ -61,7 +62,7 @@ class LatestFigures(BaseModel):
     image_size: int | None
 
 
-class Overview(BaseModel):
+class Overview(Shown):
     """
     An instance in the fleet's table. `gpu_name` and `gpu_count` are measured, or claimed where nothing was; `trend` is
     images/s of the last 12 results that have it, oldest first. `unreachable_30d` of the `tests_30d` that ended within
@@ -102,7 +103,7 @@ class Overview(BaseModel):
 
 @router.get("/overview", operation_id="listOverview")
 async def list_overview(
-    caller: Reader, given: Given, limit: Many = 1000, cursor: str | None = None
+    caller: Reader, given: Given, limit: Many = 1000, cursor: Cursor = None
 ) -> PageShape[Overview]:
     """The caller's instances, newest first, each with its run, its last results and its next test."""
     async with given.database.transaction(caller.principal) as session:

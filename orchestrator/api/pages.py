@@ -37,6 +37,8 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 _NOT_BUILT: Final = "The dashboard is not built here. `make demo` or `pip install` builds it; the API answers under /v1.\n"
 
@@ -84,6 +86,5 @@ class _Assets(StaticFiles):
             response = FileResponse(compressed, media_type=response.media_type)
             response.headers["Content-Encoding"] = "gzip"
         response.headers["Vary"] = "Accept-Encoding"
-        response.headers["Cache-Control"] = _FOR_EVER
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.update({**_HEADERS, "Cache-Control": _FOR_EVER})
         return response

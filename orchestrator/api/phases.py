@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator.api.auth import Reader
+from orchestrator.api.shown import Shown
 from orchestrator.api.surface import Given
 from orchestrator.database import phases, runs
 from orchestrator.domain.phases import PhaseName, expected_seconds, phases_of
@@ -16,7 +17,7 @@ from orchestrator.domain.phases import PhaseName, expected_seconds, phases_of
 router = APIRouter(prefix="/v1", tags=["runs"])
 
 
-class PhaseShape(BaseModel):
+class PhaseShape(Shown):
     """`ended_at` is null while it lasts."""
 
     model_config = ConfigDict(from_attributes=True)

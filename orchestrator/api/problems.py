@@ -7,6 +7,8 @@ that the caller sent.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -14,21 +16,25 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from orchestrator import log
+from orchestrator.api.addresses import OLD_ENDPOINTS
 from orchestrator.domain.errors import (
     CredentialUnusable,
     DatabaseUnavailable,
     HarborxError,
     InvalidInput,
+    MethodNotAllowed,
     NotFound,
     RequestError,
+    VaultUnavailable,
 )
+from orchestrator.domain.sanitise import printable
 
 logger = log.get(__name__)
 
-_OLD_ENDPOINTS: Final = "/functions/v1/"
-_MEDIA: Final = "application/problem+json"
+MEDIA: Final = "application/problem+json"
 _RETRY_SECONDS: Final = 2  # PostgreSQL restarts in seconds, and our pools find it by themselves
 _RETRY_AFTER: Final = {
     "description": "Seconds to wait before sending the request again.",
@@ -50,29 +56,29 @@ class Problem(BaseModel):
 
 
 class OldProblem(BaseModel):
-    """As the old system's front end reads errors; `code` is the catalogue's."""
+    """As the old system's front end reads errors; `code` is the catalogue's, `errors` are what was sent wrong."""
 
     error: str
     code: str
+    errors: list[dict[str, str]] = []
 
 
 def answers(*statuses: int | str, old: bool = False) -> dict[int | str, dict[str, Any]]:
     """For the OpenAPI document: the errors of an operation."""
     model = OldProblem if old else Problem
     told: dict[int | str, dict[str, Any]] = {status: {"model": model} for status in statuses}
-    if 503 in told:
-        told[503]["headers"] = {"Retry-After": _RETRY_AFTER}
+    for status in (429, 503):
+        if status in told:
+            told[status]["headers"] = {"Retry-After": _RETRY_AFTER}
     return told
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of the tree, and every other one as an internal error; the document says so."""
+    """Answer every error of the tree, and every other one as an internal error."""
     app.add_exception_handler(HarborxError, _harborx)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _fault)
-    plain = app.openapi
-    app.openapi = lambda: app.openapi_schema or _described(plain())  # type: ignore[method-assign]
+    app.add_exception_handler(Exception, fault)
 
 
 def status_of(error: HarborxError) -> int:
@@ -80,44 +86,56 @@ def status_of(error: HarborxError) -> int:
         return error.http_status
     if isinstance(error, CredentialUnusable):
         return 400
-    return 503 if isinstance(error, DatabaseUnavailable) else 500
+    return 503 if isinstance(error, DatabaseUnavailable | VaultUnavailable) else 500
 
 
-def _described(document: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI document with each `Problem` under its media type; FastAPI knows only the operation's own."""
-    for path in document["paths"].values():
-        for operation in path.values():
-            for response in operation["responses"].values():
-                for media, content in list(response.get("content", {}).items()):
-                    if content.get("schema", {}).get("$ref", "").endswith("/Problem"):
-                        response["content"][_MEDIA] = response["content"].pop(media)
-    return document
+async def refuse(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    error: HarborxError,
+    status: int | None = None,
+) -> None:
+    """Answer a request with an error before it has come to a route."""
+    response = _answer(scope["path"], status or status_of(error), error)
+    await response(scope, receive, send)
 
 
 def _answer(
-    request: Request, status: int, error: HarborxError, errors: list[dict[str, str]] | None = None
+    path: str,
+    status: int,
+    error: HarborxError,
+    errors: Sequence[dict[str, str]] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    if request.url.path.startswith(_OLD_ENDPOINTS):
+    pointed = list(errors) if errors is not None else _blamed(error)
+    sent = {**_headers(status, error), **(headers or {})}
+    if path.startswith(OLD_ENDPOINTS):
         # The old front end knows 400, 401 and 404 for what a caller can mend.
-        known = status if status in (400, 401, 404) or status >= 500 else 400
-        old = OldProblem(error=str(error), code=error.code)
-        return JSONResponse(old.model_dump(), known, _headers(status))
+        known = status if status in (400, 401, 404, 429) or status >= 500 else 400
+        old = OldProblem(error=printable(str(error)), code=error.code, errors=pointed)
+        return JSONResponse(old.model_dump(exclude_defaults=True), known, sent)
     problem = Problem(
         type=f"urn:harborx:problem:{error.code}",
         title=error.sentence,
         status=status,
-        detail=str(error),
+        detail=printable(str(error)),
         code=error.code,
         remedy=error.remedy,
-        errors=errors or [],
+        errors=pointed,
         run_id=error.evidence.get("run_id"),
     )
-    return JSONResponse(
-        problem.model_dump(exclude_none=True), status, _headers(status), media_type=_MEDIA
-    )
+    return JSONResponse(problem.model_dump(exclude_none=True), status, sent, media_type=MEDIA)
 
 
-def _headers(status: int) -> dict[str, str]:
+def _blamed(error: HarborxError) -> list[dict[str, str]]:
+    field = error.evidence.get("field")
+    return [{"pointer": str(field), "message": error.detail}] if field is not None else []
+
+
+def _headers(status: int, error: HarborxError) -> dict[str, str]:
+    if "retry_after" in error.evidence:
+        return {"Retry-After": str(math.ceil(error.evidence["retry_after"]))}
     if status == 401:
         return {"WWW-Authenticate": "Bearer"}
     return {"Retry-After": str(_RETRY_SECONDS)} if status == 503 else {}
@@ -127,10 +145,11 @@ async def _harborx(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HarborxError):
         raise error
     status = status_of(error)
+    path = request.scope["path"]
     if status >= 500:
-        logger.error("request.failed", path=request.url.path, code=error.code, detail=error.detail)
+        logger.error("request.failed", path=path, code=error.code, detail=error.detail)
         error = type(error)()  # the detail is for the log: it may name hosts and objects of ours
-    return _answer(request, status, error)
+    return _answer(path, status, error)
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
@@ -138,7 +157,7 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
         raise error
     errors = [_pointed(problem) for problem in error.errors()[:20]]
     detail = "; ".join(f"{item['pointer'] or 'body'}: {item['message']}" for item in errors)
-    return _answer(request, 422, InvalidInput(detail), errors)
+    return _answer(request.scope["path"], 422, InvalidInput(detail), errors)
 
 
 def _pointed(problem: Any) -> dict[str, str]:
@@ -150,11 +169,17 @@ def _pointed(problem: Any) -> dict[str, str]:
 async def _http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
-    told = f"{error.detail}."
-    wrapped = NotFound(told) if error.status_code == 404 else RequestError(told)
-    return _answer(request, error.status_code, wrapped)
+    known = {404: NotFound, 405: MethodNotAllowed}.get(error.status_code, RequestError)
+    path = request.scope["path"]
+    allowed: Callable[[str], list[str]] | None = getattr(request.app.state, "allowed", None)
+    headers = dict(error.headers or {})
+    if error.status_code == 405 and allowed is not None:
+        headers = {"Allow": ", ".join(allowed(path))}  # the router's own names one route's only
+    return _answer(path, error.status_code, known(f"{error.detail}."), headers=headers)
 
 
-async def _fault(request: Request, error: Exception) -> JSONResponse:
-    logger.error("request.fault", path=request.url.path, exc_info=error)
-    return _answer(request, 500, HarborxError())
+async def fault(request: Request, error: Exception) -> JSONResponse:
+    """What nobody foresaw: the log has it, the answer nothing of it."""
+    path = request.scope["path"]
+    logger.error("request.fault", path=path, exc_info=error)
+    return _answer(path, 500, HarborxError())

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from orchestrator.api.auth import Authenticating, Caller, Credential, Reader, Tester
-from orchestrator.api.shapes import EventShape, Limit, PageShape, ResultShape, RunShape
+from orchestrator.api.shapes import Cursor, EventShape, Limit, PageShape, ResultShape, RunShape
 from orchestrator.api.stream import RunWatch, run_events
 from orchestrator.api.surface import Given, Surface
 from orchestrator.database import results, runs
@@ -33,7 +33,9 @@ def _after(last_event_id: Annotated[str | None, Header()] = None, after: int = 0
     try:
         return max(0, int(last_event_id))
     except ValueError as error:
-        raise InvalidInput("Last-Event-ID is the number of an event.") from error
+        raise InvalidInput(
+            "Last-Event-ID is the number of an event.", field="Last-Event-ID"
+        ) from error
 
 
 @router.get("/runs", operation_id="listRuns")
@@ -41,7 +43,7 @@ async def list_runs(
     caller: Reader,
     given: Given,
     limit: Limit = 50,
-    cursor: str | None = None,
+    cursor: Cursor = None,
     instance_id: UUID | None = None,
 ) -> PageShape[RunShape]:
     """The caller's runs, newest first."""
@@ -104,7 +106,7 @@ async def list_results(
     caller: Reader,
     given: Given,
     limit: Limit = 50,
-    cursor: str | None = None,
+    cursor: Cursor = None,
     instance_id: UUID | None = None,
 ) -> PageShape[ResultShape]:
     """The caller's results, newest first, each with its verdict and conditions."""

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from orchestrator.api.shown import Shown
 from orchestrator.database.models import (
     FigureRow,
     Instance,
@@ -30,6 +31,7 @@ from orchestrator.domain.events import (
 from orchestrator.domain.options import Options
 from orchestrator.domain.sanitise import require_storable
 from orchestrator.domain.series import unpack
+from orchestrator.ssh.keys import LONGEST_HOST_KEY, host_key_fingerprint
 
 T = TypeVar("T")
 
@@ -53,9 +55,20 @@ def _number_as_text(value: Any) -> Any:
 Line = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
 ProviderId = Annotated[Line, Field(min_length=1), BeforeValidator(_number_as_text)]
 Json = Annotated[dict[str, Any], AfterValidator(_storable)]
+HostKeyGiven = Annotated[
+    str,
+    Field(
+        max_length=LONGEST_HOST_KEY,
+        description="SHA256:... of the machine's host key, or its public key, as ssh-keyscan prints it.",
+    ),
+    AfterValidator(host_key_fingerprint),
+]
 Host = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_.:%\-\[\]]+$")]
 User = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.@+\-]+\$?$")]
 Price = Annotated[Finite, Field(ge=0, le=1_000_000, description="US dollars an hour.")]
+Cursor = Annotated[
+    str | None, Field(max_length=200, description="The `next_cursor` of the page before.")
+]
 Limit = Annotated[int, Field(ge=1, le=200, description="Rows a page.")]
 
 
@@ -63,7 +76,7 @@ class OnboardRequest(BaseModel):
     """
     A machine as its supplier describes it. Without `ssh_key` it gets a key pair of its own, or with `login` "shared"
     uses our one for all of the supplier's, or with "certificate" our user CA. `connection_check_id` pins the host key
-    that this check saw.
+    that this check saw; `host_key` is the one that it must show, and nothing else is logged in to.
     """
 
     model_config = ConfigDict(
@@ -99,6 +112,7 @@ class OnboardRequest(BaseModel):
     price_per_hour: Price | None = None
     login: Literal["own", "shared", "certificate"] = "own"
     connection_check_id: UUID | None = None
+    host_key: HostKeyGiven | None = None
 
     def claims(self) -> dict[str, Any]:
         """As `database.instances.onboard` takes them."""
@@ -109,6 +123,7 @@ class OnboardRequest(BaseModel):
             **self.model_dump(
                 include={"provider", "location", "price_per_hour"}, exclude_none=True
             ),
+            **({"host_key_given": self.host_key} if self.host_key else {}),
             "gpu_name": (self.gpu_name or "").strip() or None,
             "vast_instance_id": self.instance_id,
             "vast_offer_id": self.offer_id,
@@ -160,7 +175,7 @@ class Submission(BaseModel):
     raw_results: Json = {}
 
 
-class InstanceShape(BaseModel):
+class InstanceShape(Shown):
     """An instance. `gpu_name` and `gpu_count` are claims; a result says what was measured."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -196,9 +211,10 @@ class InstanceShape(BaseModel):
         return cls.model_validate(instance)
 
 
-class ResultShape(BaseModel):
+class ResultShape(Shown):
     """A result with the conditions it was measured under; units in docs/agent-contract.md."""
 
+    as_it_came = frozenset({"raw_results"})
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
@@ -261,7 +277,7 @@ class ResultShape(BaseModel):
         return cls.model_validate(result)
 
 
-class FigureShape(BaseModel):
+class FigureShape(Shown):
     """
     A figure of a run; `low` to `high` holds it with 95 % confidence. Only figures of one `configuration_hash` may
     be compared. A `value` of null could not be measured, and `detail` says why.
@@ -288,7 +304,7 @@ class FigureShape(BaseModel):
         return cls.model_validate(row)
 
 
-class TelemetryShape(BaseModel):
+class TelemetryShape(Shown):
     """One GPU's readings: every `interval_seconds` one, and what they come to."""
 
     gpu_index: int
@@ -305,7 +321,7 @@ class TelemetryShape(BaseModel):
         return cls.model_validate(row)
 
 
-class SeriesShape(BaseModel):
+class SeriesShape(Shown):
     """One GPU's readings in full: a list for each column, with null for what was not told."""
 
     gpu_index: int
@@ -322,7 +338,7 @@ class SeriesShape(BaseModel):
         )
 
 
-class ErrorShape(BaseModel):
+class ErrorShape(Shown):
     """Why a run did not pass: the catalogue's code and remedy, and what was seen."""
 
     code: str
@@ -331,9 +347,9 @@ class ErrorShape(BaseModel):
     evidence: dict[str, Any]
 
 
-class RunShape(BaseModel):
+class RunShape(Shown):
     """
-    A run. `not_before`: its machine was busy, and it is tried again then. `cancel_requested_at` on an unfinished
+    A run. `not_before`: its machine was busy, or its supplier's hour was used up, and it is tried then. `cancel_requested_at` on an unfinished
     run: it is being ended on the machine.
     """
 
@@ -374,7 +390,7 @@ class RunShape(BaseModel):
         )
 
 
-class EventShape(BaseModel):
+class EventShape(Shown):
     seq: int
     at: datetime
     t: float | None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.api.shapes import Line
 from orchestrator.domain.sanitise import printable
+
+_JOINERS: Final = re.compile("[\u200c\u200d]")  # people's words and emoji have them
 
 
 def _trimmed(value: Any) -> Any:
@@ -15,7 +18,8 @@ def _trimmed(value: Any) -> Any:
 
 
 def _printable(value: str) -> str:
-    if printable(value, len(value)) != value:
+    plain = _JOINERS.sub("", value)
+    if printable(plain, len(plain)) != plain:
         raise ValueError("holds control characters")
     return value
 

@@ -49,7 +49,10 @@ def demo_flags(state: Path) -> dict[str, Any]:
         "state_dir": str(state / "server"),
         "database": {"url": None, "api_password": None, "worker_password": None},
         "server": {"host": "127.0.0.1", "public_url": None},
-        "vault": {"key_file": None},
+        "vault": {
+            **dict.fromkeys(("key_file", "key", "previous_keys_dir", "previous_keys")),
+            **dict.fromkeys(("transit_address", "transit_token_file")),
+        },
         "auth": {"sign_up": True},
         "ssh": {"allowed_networks": ["127.0.0.0/8"]},
     }

@@ -18,7 +18,6 @@ from orchestrator.database.session import SERVICE, Database, Principal, supplier
 from orchestrator.domain.errors import DatabaseUnavailable, NotFound, SchemaMismatch
 from orchestrator.ssh.user_ca import UserCa
 from orchestrator.state_folder import kept_secret
-from orchestrator.vault import Vault
 
 
 @dataclass(frozen=True)
@@ -80,15 +79,10 @@ def open_login(settings: Settings, url: str, pool_size: int) -> Database:
     return Database(url, pool_size=pool_size, prepare=settings.database.listen_notify)
 
 
-def open_vault(settings: Settings) -> Vault:
-    """Raises `VaultError`, `ConfigError`."""
-    return Vault.from_file(settings.vault.key_file or kept_secret(settings.state_dir, "vault.key"))
-
-
 def open_user_ca(settings: Settings) -> UserCa:
     """Raises `ConfigError`."""
     kept = settings.ssh.user_ca_key_file or kept_secret(settings.state_dir, "user-ca.key")
-    return UserCa.from_file(kept)
+    return UserCa.from_file(kept, settings.ssh.source_addresses)
 
 
 def _require_schema(logins: Logins, url: str) -> None:

@@ -12,14 +12,20 @@ from typing import Final
 import uvicorn
 
 from orchestrator.api.app import Surface, create_app
-from orchestrator.cli.desk import open_login, open_user_ca, open_vault
+from orchestrator.cli.desk import open_login, open_user_ca
+from orchestrator.cli.patience import Impatient
+from orchestrator.cli.vault import ready_vault
 from orchestrator.config import Settings
 from orchestrator.database.logins import Logins
+from orchestrator.database.session import Database
 from orchestrator.domain.errors import ConfigError, HarborxError
 from orchestrator.runs.engine import run_worker
 from orchestrator.runs.execute import Worker
 from orchestrator.state_folder import read_secret
+from orchestrator.vault import Vault
 
+_LONGEST_HEAD: Final = 32_768  # bytes; a token is at most 8 KiB
+_MOST_CONNECTIONS: Final = 10_000  # beyond them 503 without a look at the request
 _GRACE: Final = 3  # seconds that open requests get when the API stops
 _STOP_SECONDS: Final = 8.0  # then a part is given up: nothing may keep the process from ending
 _LOOK_SECONDS: Final = 0.01
@@ -31,11 +37,12 @@ async def running_api(
 ) -> AsyncIterator[str]:
     """The API on a bound socket; its address. It closes the socket."""
     database = open_login(settings, logins.api, settings.database.pool_size)
+    vault = await _ready_vault(settings, database)
     address = settings.server.public_url or address_of(listening)
     secret = settings.auth.session_secret
     surface = Surface(
         database=database,
-        vault=open_vault(settings),
+        vault=vault,
         settings=settings,
         session_secret=secret.get_secret_value()
         if secret
@@ -49,7 +56,12 @@ async def running_api(
             log_config=None,
             access_log=False,
             lifespan="on",
+            proxy_headers=False,  # uvicorn would believe anybody on loopback; client_address.py reads them
             timeout_graceful_shutdown=_GRACE,
+            server_header=False,
+            http=Impatient,
+            h11_max_incomplete_event_size=_LONGEST_HEAD,
+            limit_concurrency=_MOST_CONNECTIONS,
         )
     )
     serving = asyncio.create_task(server.serve(sockets=[listening]))
@@ -68,7 +80,8 @@ async def running_worker(settings: Settings, logins: Logins, name: str) -> Async
     """A worker; the runs it has when it stops go on at their machines and are taken over."""
     database = open_login(settings, logins.worker, settings.database.pool_size)
     stop = asyncio.Event()
-    worker = Worker(database, open_vault(settings), settings, name, user_ca=open_user_ca(settings))
+    vault = await _ready_vault(settings, database)
+    worker = Worker(database, vault, settings, name, user_ca=open_user_ca(settings))
     working = asyncio.create_task(run_worker(worker, stop))
     try:
         yield
@@ -98,6 +111,15 @@ def address_of(listening: socket.socket) -> str:
 
 def worker_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
+
+
+async def _ready_vault(settings: Settings, database: Database) -> Vault:
+    """No part begins without the keys of what is sealed. Raises as `ready_vault` does, the database closed."""
+    try:
+        return await ready_vault(settings, database)
+    except BaseException:
+        await database.close()
+        raise
 
 
 class _Server(uvicorn.Server):

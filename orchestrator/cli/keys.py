@@ -30,7 +30,7 @@ ServiceRole = Annotated[
 @command(keys, "create", for_supplier=True)
 def create(
     call: Call,
-    name: Annotated[str, typer.Option(help="What it is for.")],
+    name: Annotated[str | None, typer.Option(help="What it is for.")] = None,
     service_role: ServiceRole = False,
     expires_days: Annotated[
         int | None, typer.Option(min=1, max=3650, help="Valid for so long.")
@@ -38,9 +38,23 @@ def create(
     scope: Annotated[
         list[str] | None, typer.Option(help="read, test or submit; repeat it. Default: all.")
     ] = None,
+    instance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="For the agent run by hand there: it submits this instance's results for 7 days, at most 90.",
+        ),
+    ] = None,
 ) -> None:
     """Make a key and print it: the only time it is shown."""
-    asyncio.run(_create(call, name, service_role, expires_days, scope))
+    if instance is None:
+        if name is None:
+            raise typer.BadParameter("Say what it is for, with --name.")
+        asyncio.run(_create(call, name, service_role, expires_days, scope))
+        return
+    if service_role or scope not in (None, [], ["submit"]):
+        raise typer.BadParameter("The key of an instance submits, and does nothing else.")
+    asyncio.run(_create_for_instance(call, instance, name, expires_days))
 
 
 @command(keys, "list", for_supplier=True)
@@ -71,7 +85,6 @@ async def _create(
     call: Call, name: str, service_role: bool, expires_days: int | None, scopes: list[str] | None
 ) -> None:
     from orchestrator.cli.desk import open_desk
-    from orchestrator.cli.output import put, put_json, say
     from orchestrator.runs.api_keys import SCOPES, create_key
 
     async with open_desk(call) as desk:
@@ -84,6 +97,42 @@ async def _create(
             expires_at=_expiry(expires_days),
             service_role=service_role,
         )
+    _show(call, key)
+
+
+async def _create_for_instance(
+    call: Call, instance: str, name: str | None, expires_days: int | None
+) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    from orchestrator.cli.desk import open_desk
+    from orchestrator.database import instances
+    from orchestrator.runs.api_keys import (
+        LONGEST_SUBMIT_KEY_DAYS,
+        SUBMIT_KEY_DAYS,
+        create_submit_key,
+    )
+
+    days = SUBMIT_KEY_DAYS if expires_days is None else expires_days
+    if days > LONGEST_SUBMIT_KEY_DAYS:
+        raise typer.BadParameter(f"It lasts {LONGEST_SUBMIT_KEY_DAYS} days at most.")
+    async with open_desk(call) as desk:
+        principal = await desk.supplier(call.user)
+        async with desk.api.transaction(principal) as session:
+            found = await instances.find(session, instance)
+        key = await create_submit_key(
+            desk.api,
+            principal,
+            found.id,
+            expires_at=datetime.now(UTC) + timedelta(days=days),
+            name=name,
+        )
+    _show(call, key)
+
+
+def _show(call: Call, key: str) -> None:
+    from orchestrator.cli.output import put, put_json, say
+
     if call.json:
         put_json({"key": key})
         return
@@ -109,10 +158,10 @@ async def _list(call: Call, service_role: bool) -> None:
             put_json(_document(row))
         return
     put_table(
-        ("ID", "NAME", "SCOPES", "MADE", "EXPIRES", "REVOKED", "LAST USED"),
+        ("ID", "NAME", "SCOPES", "INSTANCE", "MADE", "EXPIRES", "REVOKED", "LAST USED"),
         (
             (
-                *(row.public_id, row.name, " ".join(row.scopes), row.created_at),
+                *(row.public_id, row.name, " ".join(row.scopes), row.instance_id, row.created_at),
                 *(row.expires_at, row.revoked_at, row.last_used_at),
             )
             for row in rows

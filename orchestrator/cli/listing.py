@@ -97,10 +97,9 @@ def _gpu(row: Instance) -> str | None:
 
 
 def _put_instance(row: Instance, public_key: str | None) -> None:
+    from orchestrator.cli.host_keys import host_key_pairs
     from orchestrator.cli.output import put_pairs
-    from orchestrator.ssh.keys import fingerprint
 
-    host_key = fingerprint(row.host_key) if row.host_key else "none yet (pinned at first contact)"
     put_pairs(
         [
             ("instance", row.vast_instance_id),
@@ -109,7 +108,7 @@ def _put_instance(row: Instance, public_key: str | None) -> None:
             ("test status", row.test_status),
             ("tested", row.tested_at),
             ("address", f"{row.ssh_user}@{row.ssh_host}:{row.ssh_port}"),
-            ("host key", host_key),
+            *host_key_pairs(row),
             ("login key", public_key),
             ("claimed GPU", _gpu(row)),
             ("CUDA", row.cuda_version),

@@ -20,6 +20,7 @@ from orchestrator.cli import (
     config,
     db,
     demo,
+    host_keys,
     keys,
     listing,
     onboard,
@@ -27,6 +28,7 @@ from orchestrator.cli import (
     serving,
     testing,
     users,
+    vault_keys,
 )
 from orchestrator.cli.call import ConfigOption, DebugOption, JsonOption
 from orchestrator.cli.exit_codes import ERROR, USAGE, status_of_error
@@ -43,7 +45,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (serving, demo, onboard, testing, listing, schedule, users, keys, db, config):
+for group in (
+    serving,
+    demo,
+    onboard,
+    testing,
+    listing,
+    host_keys,
+    schedule,
+    users,
+    keys,
+    vault_keys,
+    db,
+    config,
+):
     app.add_typer(group.app)
 
 

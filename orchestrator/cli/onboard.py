@@ -26,6 +26,13 @@ KeyFile = Annotated[
 PassphrasePrompt = Annotated[
     bool, typer.Option("--passphrase-prompt", help="Ask for the key's passphrase.")
 ]
+HostKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="SHA256:... of the machine's host key, or its line of ssh-keyscan; nothing else is logged in to.",
+    ),
+]
 Login = Annotated[
     Literal["own", "shared", "certificate"],
     typer.Option(
@@ -55,6 +62,7 @@ def onboard(
     cpu_count: Annotated[int | None, typer.Option()] = None,
     metadata: Annotated[str | None, typer.Option(metavar="JSON", help="An object.")] = None,
     login: Login = "own",
+    host_key: HostKey = None,
 ) -> None:
     """Put a machine on record. Then test it: `harborx test INSTANCE_ID`."""
     claims = {
@@ -71,6 +79,7 @@ def onboard(
         "cpu_count": cpu_count,
         "metadata": _parsed(metadata),
         "login": login,
+        "host_key": host_key,
     }
     private_key = _read_key(key) if key is not None else None
     passphrase = (
@@ -125,7 +134,8 @@ async def _onboard(
     private_key: str | None,
     passphrase: str | None,
 ) -> None:
-    from orchestrator.cli.desk import open_desk, open_user_ca, open_vault
+    from orchestrator.cli.desk import open_desk, open_user_ca
+    from orchestrator.cli.vault import ready_vault
     from orchestrator.runs.login_keys import LoginGiven
     from orchestrator.runs.request import onboard as put_on_record
 
@@ -137,7 +147,7 @@ async def _onboard(
         principal = await desk.supplier(call.user)
         onboarded = await put_on_record(
             desk.api,
-            open_vault(desk.settings),
+            await ready_vault(desk.settings, desk.api),
             principal,
             request.claims(),
             login,

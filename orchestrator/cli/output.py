@@ -23,12 +23,12 @@ _UNBOUNDED: Final = 100_000  # columns; a pipe has no width, so nothing is cut t
 
 def say(text: str) -> None:
     """A line for people, to stderr."""
-    print(printable(text), file=sys.stderr, flush=True)  # noqa: T201  this is where lines go out
+    print(_one_line(text), file=sys.stderr, flush=True)  # noqa: T201  this is where lines go out
 
 
 def put(line: str) -> None:
     """A line of data, to stdout."""
-    print(printable(line), flush=True)  # noqa: T201
+    print(_one_line(line), flush=True)  # noqa: T201
 
 
 def put_heading(line: str, style: str) -> None:
@@ -99,3 +99,8 @@ def console_on(stream: TextIO) -> Console:
         soft_wrap=False,
         width=None if terminal else _UNBOUNDED,
     )
+
+
+def _one_line(text: str) -> str:
+    """Safe to show; a text of a machine must not look like lines of ours."""
+    return printable(text).replace("\n", " ")

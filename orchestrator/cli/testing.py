@@ -168,7 +168,14 @@ async def _requested(desk: Desk, principal: Principal, name: str, options: Optio
     async with desk.api.transaction(principal) as session:
         instance = await instances.find(session, name)
     try:
-        run = await request_run(desk.api, principal, instance.id, options, "cli")
+        run = await request_run(
+            desk.api,
+            principal,
+            instance.id,
+            options,
+            "cli",
+            new_machines_per_hour=desk.settings.ssh.new_machines_per_hour,
+        )
     except RunInProgress as error:
         say(f"A test of this instance is in progress already: run {error.evidence['run_id']}.")
         return parsed_run_id(error.evidence["run_id"])

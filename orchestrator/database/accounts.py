@@ -7,26 +7,36 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, text, update
+from sqlalchemy import text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from orchestrator.database.models import ApiKey, Profile, SupplierProfile
-from orchestrator.domain.errors import AccountExists, NotFound
+from orchestrator.database.session import NOW, constraint_of
+from orchestrator.domain.errors import AccountExists, NotAuthenticated, NotFound
 
 _SIGN_UP = text("SELECT sign_up(:email, :password_hash)")
 _SIGN_IN = text("SELECT user_id, password_hash FROM account_for_sign_in(:email)")
 _CHANGE_PASSWORD = text("SELECT change_password(:user_id, :password_hash, :session_id)")
+_REHASH = text("SELECT rehash_password(:user_id, :old_hash, :new_hash)")
 _ENSURE = text("SELECT ensure_profile(:user_id, :email)")
 _USE_KEY = text(
-    "SELECT user_id, role, secret_hash, scopes, expires_at FROM use_api_key(:public_id)"
+    "SELECT id, user_id, role, scopes, expires_at, instance_id"
+    " FROM use_api_key(:public_id, :secret_hash)"
 )
 
+# Of a key's maker the row is locked: one that is being revoked makes no key, or one that is revoked with it.
+_LOCK_MAKER = text("SELECT id FROM api_keys WHERE id = :made_by AND revoked_at IS NULL FOR SHARE")
 _ADD_KEY = text(
-    "INSERT INTO api_keys (name, public_id, secret_hash, scopes, expires_at)"
-    " VALUES (:name, :public_id, :secret_hash, :scopes, :expires_at)"
+    "INSERT INTO api_keys (name, public_id, secret_hash, scopes, expires_at, instance_id, made_by)"
+    " VALUES (:name, :public_id, :secret_hash, :scopes, :expires_at, :instance_id, :made_by)"
+)
+_REVOKE_MADE_BY = text(
+    "WITH RECURSIVE made (id) AS (SELECT id FROM api_keys WHERE made_by = :key_id"
+    " UNION SELECT k.id FROM api_keys k JOIN made ON k.made_by = made.id)"
+    " UPDATE api_keys SET revoked_at = now() WHERE id IN (SELECT id FROM made) AND revoked_at IS NULL"
 )
 _ADD_SERVICE_KEY = text(
     "INSERT INTO api_keys (name, public_id, secret_hash, scopes, expires_at, user_id, role)"
@@ -42,13 +52,27 @@ class StoredPassword:
 
 @dataclass(frozen=True)
 class StoredKey:
-    """`user_id` is None for a service-role key."""
+    """`user_id` is None for a service-role key; `instance_id` is the only one that a key submits for."""
 
+    id: UUID
     user_id: UUID | None
     role: str
+    scopes: tuple[str, ...]
+    expires_at: datetime | None
+    instance_id: UUID | None
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """`made_by` is the key that asks for it."""
+
+    name: str
+    public_id: str
     secret_hash: bytes = field(repr=False)
     scopes: tuple[str, ...]
     expires_at: datetime | None
+    instance_id: UUID | None = None
+    made_by: UUID | None = None
 
 
 async def sign_up(session: AsyncSession, email: str, password_hash: str) -> UUID:
@@ -75,9 +99,24 @@ async def change_password(
     await session.exec(_CHANGE_PASSWORD, params=parameters)  # type: ignore[call-overload]
 
 
+async def rehash_password(session: AsyncSession, stored: StoredPassword, new_hash: str) -> None:
+    """The same password under another hash; not where it was changed meanwhile."""
+    parameters = {
+        "user_id": stored.user_id,
+        "old_hash": stored.password_hash,
+        "new_hash": new_hash,
+    }
+    await session.exec(_REHASH, params=parameters)  # type: ignore[call-overload]
+
+
 async def ensure_profile(session: AsyncSession, user_id: UUID, email: str) -> None:
-    """The profile of an external issuer's user, made on first sight."""
-    await session.exec(_ENSURE, params={"user_id": user_id, "email": email})  # type: ignore[call-overload]
+    """
+    The profile of an external issuer's user, made on first sight. Raises `NotAuthenticated` where it is that of an
+    account of ours.
+    """
+    found = await session.exec(_ENSURE, params={"user_id": user_id, "email": email})  # type: ignore[call-overload]
+    if not found.scalar_one():
+        raise NotAuthenticated("The token names a user whom its issuer can't vouch for.")
 
 
 async def profile(session: AsyncSession) -> Profile:
@@ -118,36 +157,39 @@ async def profile_by_email(session: AsyncSession, email: str | None) -> Profile:
     return found[0]
 
 
-async def used_key(session: AsyncSession, public_id: str) -> StoredKey | None:
-    """The unrevoked key with this public id, noting its use."""
-    found = (await session.exec(_USE_KEY, params={"public_id": public_id})).one_or_none()  # type: ignore[call-overload]
+async def used_key(session: AsyncSession, public_id: str, secret_hash: bytes) -> StoredKey | None:
+    """The unrevoked key with this public id and secret, noting its use."""
+    parameters = {"public_id": public_id, "secret_hash": secret_hash}
+    found = (await session.exec(_USE_KEY, params=parameters)).one_or_none()  # type: ignore[call-overload]
     if found is None:
         return None
     return StoredKey(
-        found.user_id, found.role, bytes(found.secret_hash), tuple(found.scopes), found.expires_at
+        id=found.id,
+        user_id=found.user_id,
+        role=found.role,
+        scopes=tuple(found.scopes),
+        expires_at=found.expires_at,
+        instance_id=found.instance_id,
     )
 
 
-async def add_key(
-    session: AsyncSession,
-    *,
-    name: str,
-    public_id: str,
-    secret_hash: bytes,
-    scopes: Sequence[str],
-    expires_at: datetime | None,
-    service_role: bool = False,
-) -> None:
-    """A key of the caller, or a service-role key (for workers' and operators' sessions only)."""
-    parameters = {
-        "name": name,
-        "public_id": public_id,
-        "secret_hash": secret_hash,
-        "scopes": list(scopes),
-        "expires_at": expires_at,
-    }
+async def add_key(session: AsyncSession, key: NewKey, *, service_role: bool = False) -> None:
+    """
+    A key of the caller, or a service-role key (for workers' and operators' sessions only). Raises `NotAuthenticated`
+    where the key that asks for it was revoked just now, and `NotFound` where its instance is gone.
+    """
+    if key.made_by is not None:
+        found = await session.exec(_LOCK_MAKER, params={"made_by": key.made_by})  # type: ignore[call-overload]
+        if found.one_or_none() is None:
+            raise NotAuthenticated("The API key is unknown or was revoked.")
     statement = _ADD_SERVICE_KEY if service_role else _ADD_KEY
-    await session.exec(statement, params=parameters)  # type: ignore[call-overload]
+    parameters = {**vars(key), "scopes": list(key.scopes)}
+    try:
+        await session.exec(statement, params=parameters)  # type: ignore[call-overload]
+    except IntegrityError as error:
+        if constraint_of(error) == "api_keys_user_id_instance_id_fkey":
+            raise NotFound(f"No instance {key.instance_id}.") from error
+        raise
 
 
 async def keys(session: AsyncSession) -> Sequence[ApiKey]:
@@ -156,11 +198,16 @@ async def keys(session: AsyncSession) -> Sequence[ApiKey]:
 
 
 async def revoke_key(session: AsyncSession, key_id: UUID) -> None:
-    """Raises `NotFound` for a key that is not the caller's or is revoked already."""
+    """
+    With the keys that it made, and those that they made. Raises `NotFound` for a key that is not the caller's or is
+    revoked already.
+    """
     statement = (
         update(ApiKey)
         .where(col(ApiKey.id) == key_id, col(ApiKey.revoked_at).is_(None))
-        .values(revoked_at=func.now())
+        .values(revoked_at=NOW)
     )
     if (await session.exec(statement)).rowcount != 1:
         raise NotFound(f"No key {key_id} that could be revoked.")
+    # A statement of its own: it sees what was made while this one waited for its maker.
+    await session.exec(_REVOKE_MADE_BY, params={"key_id": key_id})  # type: ignore[call-overload]

@@ -29,5 +29,5 @@ async def page(
 
 def _position(cursor: str) -> int:
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
-        raise InvalidInput("cursor is not one that this list has given.")
+        raise InvalidInput("cursor is not one that this list has given.", field="cursor")
     return int(cursor)

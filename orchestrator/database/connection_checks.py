@@ -11,12 +11,15 @@ from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func, insert, text, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import defer
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from orchestrator.database.contacts import CHECKS_PER_HOUR, none_left
 from orchestrator.database.models import ConnectionCheck
 from orchestrator.database.session import NOW
+from orchestrator.database.vault_keys import retired
 from orchestrator.domain.errors import HarborxError, NotFound, TooManyChecks
 
 SECONDS: Final = 120.0
@@ -25,7 +28,7 @@ _MOST_UNFINISHED: Final = (
 )
 
 _ONE_AT_A_TIME: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:user_id, 0))")
-_DEFER: Final = text("SELECT defer_connection_check(:id)")
+_DEFER: Final = text("SELECT defer_connection_check(:id, :per_hour)")
 _UNSEALED: Final = tuple(
     defer(column, raiseload=True)  # type: ignore[arg-type]
     for column in (
@@ -57,8 +60,10 @@ class Claimed(NamedTuple):
     seconds: float
 
 
-async def add(session: AsyncSession, new: NewCheck) -> ConnectionCheck:
-    """The check and its job, in the supplier's transaction. Raises `TooManyChecks`."""
+async def add(
+    session: AsyncSession, new: NewCheck, per_hour: int = CHECKS_PER_HOUR
+) -> ConnectionCheck:
+    """The check and its job, in the supplier's transaction. Raises `TooManyChecks` and `TooManyContacts`."""
     await session.exec(_ONE_AT_A_TIME, params={"user_id": str(new.user_id)})  # type: ignore[call-overload]
     await require_room(session)
     values = {
@@ -69,8 +74,13 @@ async def add(session: AsyncSession, new: NewCheck) -> ConnectionCheck:
         "login": new.login,
         **new.sealed,
     }
-    await session.exec(insert(ConnectionCheck).values(**values))
-    await session.exec(_DEFER, params={"id": new.id})  # type: ignore[call-overload]
+    try:
+        await session.exec(insert(ConnectionCheck).values(**values))
+        await session.exec(_DEFER, params={"id": new.id, "per_hour": per_hour})  # type: ignore[call-overload]
+    except DBAPIError as error:
+        if refused := none_left(error) or retired(error):
+            raise refused from error
+        raise
     return await get(session, new.id)
 
 

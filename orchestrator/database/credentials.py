@@ -6,11 +6,13 @@ from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, or_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from orchestrator.database.models import Credential, Instance
+from orchestrator.database.vault_keys import retired
 
 Kind = Literal["supplied", "generated", "shared", "certificate"]
 _KINDS: Final[dict[str, Kind]] = {
@@ -39,18 +41,22 @@ class PublicHalf(NamedTuple):
 
 
 async def store(session: AsyncSession, credential: Credential) -> None:
-    """Ciphertext goes in by INSERT without RETURNING: the API's role may not read it back."""
-    await session.exec(insert(Credential).values(**_columns(credential)))
+    """
+    Ciphertext goes in by INSERT without RETURNING: the API's role may not read it back. Raises `VaultError` where it is
+    sealed under a retired key.
+    """
+    await _insert(session, insert(Credential).values(**_columns(credential)))
 
 
 async def store_shared(session: AsyncSession, credential: Credential) -> PublicHalf:
     """The caller's own key for all its instances, unless it has one already; the one on record."""
     statement = insert(Credential).values(**_columns(credential))
-    await session.exec(
+    await _insert(
+        session,
         statement.on_conflict_do_nothing(
             index_elements=[col(Credential.user_id)],
             index_where=col(Credential.instance_id).is_(None),
-        )
+        ),
     )
     found = await shared(session)
     if found is None:
@@ -82,6 +88,15 @@ async def sealed_shared(session: AsyncSession, user_id: UUID) -> Credential | No
         Credential.user_id == user_id, col(Credential.instance_id).is_(None)
     )
     return (await session.exec(statement)).one_or_none()
+
+
+async def _insert(session: AsyncSession, statement: Insert) -> None:
+    try:
+        await session.exec(statement)
+    except DBAPIError as error:
+        if refused := retired(error):
+            raise refused from error
+        raise
 
 
 def _for(instance: Instance) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -6,8 +6,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import delete as remove
-from sqlalchemy import func, insert, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy import insert, update
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -15,13 +15,7 @@ from orchestrator.database import runs
 from orchestrator.database.models import Instance, InventoryItem, Schedule
 from orchestrator.database.paging import Page, newest_first
 from orchestrator.database.session import constraint_of
-from orchestrator.domain.errors import (
-    AlreadyOnboarded,
-    HostKeyNotOffered,
-    InvalidInput,
-    NotFound,
-    RunInProgress,
-)
+from orchestrator.domain.errors import AlreadyOnboarded, InvalidInput, NotFound, RunInProgress
 
 _CLAIMS = frozenset(
     {
@@ -31,6 +25,7 @@ _CLAIMS = frozenset(
         "ssh_host",
         "ssh_port",
         "ssh_user",
+        "host_key_given",
         "gpu_name",
         "gpu_count",
         "cuda_version",
@@ -43,10 +38,9 @@ _CLAIMS = frozenset(
     }
 )
 _ADDRESS: Final = ("ssh_host", "ssh_port", "ssh_user")
-CHANGEABLE: Final = frozenset({"provider", "location", "price_per_hour", "listed", *_ADDRESS})
-
-_ACCEPT: Final = text("SELECT accept_host_key(:id, :host_key)")
-_PIN: Final = text("SELECT pin_checked_host_key(:id, :check_id)")
+CHANGEABLE: Final = frozenset(
+    {"provider", "location", "price_per_hour", "listed", "host_key_given", *_ADDRESS}
+)
 
 
 async def onboard(session: AsyncSession, claims: dict[str, Any]) -> Instance:
@@ -74,7 +68,7 @@ async def onboard(session: AsyncSession, claims: dict[str, Any]) -> Instance:
         if constraint_of(error) == "gpu_instances_user_id_vast_instance_id_key":
             raise AlreadyOnboarded(f"instance_id {claims['vast_instance_id']!r}.") from error
         if constraint_of(error) == "gpu_instances_metadata_check":
-            raise InvalidInput("metadata is over 64 KiB.") from error
+            raise InvalidInput("metadata is over 64 KiB.", field="metadata") from error
         raise
     return await get(session, created.scalar_one())
 
@@ -109,82 +103,10 @@ async def page(session: AsyncSession, limit: int, cursor: str | None) -> Page[In
     return await newest_first(session, select(Instance), Instance, limit, cursor)
 
 
-async def pin_host_key(session: AsyncSession, instance_id: UUID, host_key: str) -> str:
-    """Store the key of the first contact, unless another worker was first; the key on record."""
-    statement = (
-        update(Instance)
-        .where(col(Instance.id) == instance_id, col(Instance.host_key).is_(None))
-        .values(host_key=host_key, host_key_seen_at=func.now())
-    )
-    await session.exec(statement)
-    found = await session.exec(select(Instance.host_key).where(Instance.id == instance_id))
-    return found.one() or host_key
-
-
-async def offer_host_key(
-    session: AsyncSession, instance_id: UUID, pinned: str, presented: str
-) -> None:
-    """The machine showed another key than the one it is pinned to; for workers. The same again changes nothing."""
-    statement = (
-        update(Instance)
-        .where(
-            col(Instance.id) == instance_id,
-            col(Instance.host_key) == pinned,
-            col(Instance.host_key_offered).is_distinct_from(presented),
-        )
-        .values(host_key_offered=presented, host_key_offered_at=func.now())
-    )
-    await session.exec(statement)
-
-
-async def withdraw_host_key(session: AsyncSession, instance_id: UUID, pinned: str) -> None:
-    """The machine showed the key on record again, so no other is on offer; for workers."""
-    statement = (
-        update(Instance)
-        .where(
-            col(Instance.id) == instance_id,
-            col(Instance.host_key) == pinned,
-            col(Instance.host_key_offered).is_not(None),
-        )
-        .values(host_key_offered=None, host_key_offered_at=None)
-    )
-    await session.exec(statement)
-
-
-async def accept_host_key(session: AsyncSession, instance_id: UUID, host_key: str) -> Instance:
-    """Take the key on offer. Raises `NotFound`, and `HostKeyNotOffered` where it is another one or none."""
-    instance = await get(session, instance_id)
-    try:
-        await session.exec(_ACCEPT, params={"id": instance_id, "host_key": host_key})  # type: ignore[call-overload]
-    except DBAPIError as error:
-        if _found_nothing(error):
-            raise HostKeyNotOffered() from error
-        raise
-    await session.refresh(instance)
-    return instance
-
-
-async def pin_checked_host_key(
-    session: AsyncSession, instance_id: UUID, check_id: UUID
-) -> Instance:
-    """A new instance keeps the host key that the check of its address saw. Raises `NotFound`."""
-    try:
-        await session.exec(_PIN, params={"id": instance_id, "check_id": check_id})  # type: ignore[call-overload]
-    except DBAPIError as error:
-        if _found_nothing(error):
-            raise NotFound(
-                "No connection check with this id has seen a host key at this address."
-            ) from error
-        raise
-    instance = await get(session, instance_id)
-    await session.refresh(instance)
-    return instance
-
-
 async def change(session: AsyncSession, instance_id: UUID, values: dict[str, Any]) -> Instance:
     """
     Set what a supplier may set. Another address or user is another machine: it counts as untested, and so does
-    the inventory item that stands for it.
+    the inventory item that stands for it. `host_key_given` is the fingerprint of the machine at the new address.
 
     Raises `NotFound`, and `RunInProgress` for another address while a run is unfinished.
     """
@@ -198,8 +120,13 @@ async def change(session: AsyncSession, instance_id: UUID, values: dict[str, Any
     )
     if moved:
         await _require_no_run(session, instance_id)
-    if values:
-        await session.exec(update(Instance).where(col(Instance.id) == instance_id).values(**values))
+    # The address first: a fingerprint that is said again is the new machine's too.
+    given = {name: values[name] for name in ("host_key_given",) if name in values}
+    for said in ({name: values[name] for name in values if name not in given}, given):
+        if said:
+            await session.exec(
+                update(Instance).where(col(Instance.id) == instance_id).values(**said)
+            )
     if moved and instance.gpu_inventory_id is not None:
         await session.exec(
             update(InventoryItem)
@@ -236,7 +163,3 @@ async def _require_no_run(session: AsyncSession, instance_id: UUID) -> None:
     run = await runs.unfinished(session, instance_id)
     if run is not None:
         raise RunInProgress(f"It is run {run.id}.", evidence={"run_id": str(run.id)})
-
-
-def _found_nothing(error: DBAPIError) -> bool:
-    return getattr(error.orig, "sqlstate", None) == "P0002"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import insert, update
+from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from orchestrator.database.models import AuditEntry
+from orchestrator.database.models import AuditEntry, Instance
 
 
 async def note(
@@ -18,7 +19,10 @@ async def note(
     instance_id: UUID | None,
     detail: dict[str, Any],
 ) -> None:
-    """A login was made; `subject_id` is the instance, or the check of a machine that is not onboarded."""
+    """
+    A login was made; `subject_id` is the instance, or the check of a machine that is not onboarded. An instance that
+    let us in is no stranger's: its next test costs its supplier nothing.
+    """
     await session.exec(
         insert(AuditEntry).values(
             user_id=user_id,
@@ -29,3 +33,9 @@ async def note(
             detail=detail,
         )
     )
+    if instance_id is not None:
+        await session.exec(
+            update(Instance)
+            .where(col(Instance.id) == instance_id, col(Instance.lets_us_in).is_(False))
+            .values(lets_us_in=True)
+        )

@@ -81,6 +81,8 @@ class ApiKey(SQLModel, table=True):
     revoked_at: datetime | None
     last_used_at: datetime | None
     created_at: datetime
+    instance_id: UUID | None
+    made_by: UUID | None
 
 
 class InventoryItem(SQLModel, table=True):
@@ -113,10 +115,18 @@ class Instance(SQLModel, table=True):
     ssh_host: str
     ssh_port: int
     ssh_user: str
+    addressed_at: datetime | None
     host_key: str | None
+    host_key_fingerprint: str | None
+    host_key_trust: str | None
     host_key_seen_at: datetime | None
+    host_key_confirmed_at: datetime | None
+    host_key_given: str | None
+    host_keys_proved: list[str] | None = Field(sa_column=Column(ARRAY(Text), nullable=True))
     host_key_offered: str | None
+    host_key_offered_fingerprint: str | None
     host_key_offered_at: datetime | None
+    lets_us_in: bool
     gpu_name: str | None
     gpu_count: int | None
     cuda_version: str | None
@@ -131,6 +141,19 @@ class Instance(SQLModel, table=True):
     )
     created_at: datetime
     updated_at: datetime
+
+
+class HostAuthority(SQLModel, table=True):
+    """Whose certificates name the machines at `hosts`, comma-separated patterns."""
+
+    __tablename__ = "host_authorities"
+
+    id: UUID = _id()
+    user_id: UUID
+    hosts: str
+    public_key: str
+    fingerprint: str
+    created_at: datetime
 
 
 class Credential(SQLModel, table=True):

@@ -53,13 +53,16 @@ async def settle_instance(
 
 
 async def submission_target(
-    session: AsyncSession, instance_id: UUID, user_id: UUID | None
+    session: AsyncSession, instance_id: UUID, user_id: UUID | None, *, only: UUID | None = None
 ) -> Instance:
-    """The instance a submitted result is for; `user_id` None for the service role. Else `NotFound`."""
+    """
+    The instance a submitted result is for; `user_id` None for the service role. Else `NotFound`, also for another one
+    than `only`.
+    """
     statement = select(Instance).from_statement(_TARGET)
     parameters = {"instance_id": instance_id, "user_id": user_id}
     found = (await session.exec(statement, params=parameters)).one_or_none()  # type: ignore[call-overload]
-    if found is None:
+    if found is None or only not in (None, instance_id):
         raise NotFound(f"No instance {instance_id}.")
     return found[0] if not isinstance(found, Instance) else found
 
@@ -89,7 +92,7 @@ async def submit(
         found = (await session.exec(statement, params=parameters)).one()  # type: ignore[call-overload]
     except IntegrityError as error:
         if constraint_of(error) == "gpu_test_results_raw_results_check":
-            raise InvalidInput("raw_results is over 640 KiB.") from error
+            raise InvalidInput("raw_results is over 640 KiB.", field="raw_results") from error
         raise
     return found[0] if not isinstance(found, Result) else found
 

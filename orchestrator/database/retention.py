@@ -1,4 +1,7 @@
-"""What is kept for a time only: deleted inventory for 30 days, connection checks for one, ended sessions for seven."""
+"""
+What is kept for a time only: deleted inventory for 30 days, connection checks for one, ended sessions for seven, and
+attempts for as long as they say themselves.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ _OLD: Final = {
     "gpu_inventory": ("deleted_at", "30 days"),
     "connection_checks": ("created_at", "1 day"),
     "sessions": ("least(expires_at, revoked_at)", "7 days"),
+    "attempts": ("kept_until", "0 days"),
 }
 STATEMENTS: Final = {
     table: text(

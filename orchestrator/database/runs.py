@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from orchestrator.database.contacts import NEW_MACHINES_PER_HOUR, none_left
 from orchestrator.database.models import Run
 from orchestrator.database.paging import Page, newest_first
 from orchestrator.database.session import constraint_of
@@ -25,7 +26,7 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.run_states import UNFINISHED, RunState
 
 _REQUEST = text(
-    "SELECT (request_run(:instance_id, :requested_by, CAST(:options AS jsonb), :schedule_id, :due_at)).id"
+    "SELECT id FROM request_run(:instance_id, :requested_by, CAST(:options AS jsonb), :schedule_id, :due_at, :per_hour)"
 )
 _CANCEL = text("SELECT * FROM cancel_run(:run_id, :code, :message)")
 _NO_DATA_FOUND = "P0002"
@@ -39,12 +40,13 @@ async def request(
     *,
     schedule_id: UUID | None = None,
     due_at: Any = None,
+    new_machines_per_hour: int = NEW_MACHINES_PER_HOUR,
 ) -> Run:
     """
     A queued run and its job, in the caller's transaction.
 
-    Raises `NotFound` for an instance the principal does not own and `RunInProgress`, naming the run, while
-    one is unfinished; either leaves the transaction as it was.
+    Raises `NotFound` for an instance the principal does not own, `RunInProgress`, naming the run, while one is
+    unfinished, and `TooManyContacts`; each leaves the transaction as it was. A schedule's run waits instead.
     """
     parameters = {
         "instance_id": instance_id,
@@ -52,6 +54,7 @@ async def request(
         "options": json.dumps(options),
         "schedule_id": schedule_id,
         "due_at": due_at,
+        "per_hour": new_machines_per_hour,
     }
     while True:
         try:
@@ -70,6 +73,8 @@ async def request(
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == _NO_DATA_FOUND:
                 raise NotFound(f"No instance {instance_id}.") from error
+            if refused := none_left(error):
+                raise refused from error
             raise
         return await get(session, run_id)
 

@@ -61,7 +61,7 @@ async def put(
     statement = (
         insert(Schedule)
         .values(id=schedule_id, instance_id=instance_id, **values)
-        .on_conflict_do_update(index_elements=["instance_id"], set_=values)
+        .on_conflict_do_update(index_elements=["instance_id", "user_id"], set_=values)
     )
     await session.exec(statement)
     stored = await of_instance(session, instance_id)

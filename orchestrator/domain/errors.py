@@ -7,6 +7,7 @@ Everything that can go wrong, as one tree and one catalogue.
     │  ├─ DatabaseUnavailable       database_unavailable *
     │  └─ SchemaMismatch            schema_mismatch
     ├─ VaultError                   vault_error
+    │  └─ VaultUnavailable          vault_unavailable *
     ├─ RunTakenOver                 run_taken_over
     ├─ RequestError                 request_invalid
     │  ├─ InvalidInput              invalid_input
@@ -19,6 +20,16 @@ Everything that can go wrong, as one tree and one catalogue.
     │  ├─ InventoryOfInstance       inventory_of_instance
     │  ├─ HostKeyNotOffered         host_key_not_offered
     │  ├─ TooManyChecks             too_many_checks
+    │  ├─ TooManyAttempts           too_many_attempts
+    │  ├─ TooManyContacts           too_many_contacts
+    │  ├─ AddressTooLong            address_too_long
+    │  ├─ BodyTooLarge              body_too_large
+    │  ├─ BodyTooSlow               body_too_slow
+    │  ├─ BodyNotJson               body_not_json
+    │  ├─ MethodNotAllowed          method_not_allowed
+    │  ├─ NotAcceptable             not_acceptable
+    │  ├─ TooManyRequests           too_many_requests
+    │  ├─ WrongHost                 wrong_host
     │  ├─ AlreadyFired              already_fired
     │  └─ KeyReused                 idempotency_key_reused
     └─ RunError                     internal_error
@@ -116,10 +127,15 @@ class SchemaMismatch(DatabaseError):
 
 class VaultError(HarborxError):
     code = "vault_error"
-    sentence = "A stored secret can't be opened."
-    remedy = (
-        "Check that the key file named by vault.key_file is the one the secret was sealed with."
-    )
+    sentence = "A stored secret can't be sealed or opened."
+    remedy = "Give this process every key in use: `harborx keys status` names them; vault.key_file is the current one, vault.previous_keys_dir holds others."
+
+
+class VaultUnavailable(VaultError):
+    code = "vault_unavailable"
+    sentence = "The service that keeps the vault's key can't be reached."
+    remedy = "Check vault.transit_address and that the service is up and unsealed."
+    retryable = True
 
 
 class RunTakenOver(HarborxError):
@@ -140,9 +156,21 @@ class RequestError(HarborxError):
 
 
 class InvalidInput(RequestError):
+    """`evidence["field"]` names what is not valid, where one thing is to blame."""
+
     code = "invalid_input"
     sentence = "The input is not valid."
     remedy = "Correct the named fields and send the request again."
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        field: str | None = None,
+        evidence: Mapping[str, Any] | None = None,
+    ) -> None:
+        named = {} if field is None else {"field": field}
+        super().__init__(detail, evidence={**named, **(evidence or {})})
 
 
 class NotAuthenticated(RequestError):
@@ -203,6 +231,84 @@ class TooManyChecks(RequestError):
     http_status = 429
 
 
+class TooManyAttempts(RequestError):
+    """`evidence["retry_after"]` is for how many seconds nothing more is tried."""
+
+    code = "too_many_attempts"
+    sentence = "There were too many attempts; this one was not looked at."
+    remedy = "Wait for as many seconds as Retry-After says, then try once more."
+    http_status = 429
+
+
+class TooManyContacts(RequestError):
+    """`evidence["retry_after"]` is in how many seconds the next one is granted."""
+
+    code = "too_many_contacts"
+    sentence = "You have had us contact as many machines as an hour allows."
+    remedy = "Wait for as many seconds as Retry-After says; a machine whose last test has logged in does not count."
+    http_status = 429
+
+
+class AddressTooLong(RequestError):
+    code = "address_too_long"
+    sentence = "The request's address is too long."
+    remedy = "Send at most 8 KiB of path and query; long texts belong into a body."
+    http_status = 414
+
+
+class BodyTooLarge(RequestError):
+    code = "body_too_large"
+    sentence = "The request's body is too large."
+    remedy = "Send at most 1 MiB."
+    http_status = 413
+
+
+class BodyTooSlow(RequestError):
+    code = "body_too_slow"
+    sentence = "The request's body did not arrive in time."
+    remedy = "Send the request again over a faster connection."
+    http_status = 408
+
+
+class BodyNotJson(RequestError):
+    code = "body_not_json"
+    sentence = "The request's body is not declared to be JSON."
+    remedy = "Send JSON with Content-Type: application/json."
+    http_status = 415
+
+
+class MethodNotAllowed(RequestError):
+    code = "method_not_allowed"
+    sentence = "This address does not know the method."
+    remedy = "Use one of the methods that Allow names."
+    http_status = 405
+
+
+class NotAcceptable(RequestError):
+    code = "not_acceptable"
+    sentence = "The answer can't be told in a form that the request accepts."
+    remedy = (
+        "Accept what the document names for this address, application/json as a rule, or anything."
+    )
+    http_status = 406
+
+
+class TooManyRequests(RequestError):
+    """`evidence["retry_after"]` is in how many seconds there is something left."""
+
+    code = "too_many_requests"
+    sentence = "There were too many requests from you."
+    remedy = "Wait for as many seconds as Retry-After says; RateLimit tells what is left."
+    http_status = 429
+
+
+class WrongHost(RequestError):
+    code = "wrong_host"
+    sentence = "This server does not answer to that host name."
+    remedy = "Use the address that whoever runs the server gave you; they list its names in server.allowed_hosts."
+    http_status = 400
+
+
 class InventoryOfInstance(RequestError):
     code = "inventory_of_instance"
     sentence = "This inventory item stands for an instance."
@@ -255,14 +361,14 @@ class ConnectError(RunError):
 class HostUnreachable(ConnectError):
     code = "host_unreachable"
     sentence = "No SSH server answered at the instance's address."
-    remedy = "Check that the machine runs, that ssh_host and ssh_port are right, and that a firewall lets us in."
+    remedy = "Check that the machine runs, that ssh_host is a public name or address, that ssh_port is right, and that a firewall lets us in."
     retryable = True
 
 
 class AddressForbidden(ConnectError):
     code = "address_forbidden"
-    sentence = "The instance's address is in a range where we do not connect."
-    remedy = "Use a public address; whoever runs this server can allow a range with ssh.allowed_networks."
+    sentence = "The instance's address or port is one where we do not connect."
+    remedy = "Use a public address and port 22 or one from 1024 on; whoever runs this server can allow others with ssh.allowed_networks and ssh.allowed_ports."
 
 
 class HostKeyChanged(ConnectError):

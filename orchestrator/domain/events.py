@@ -23,8 +23,9 @@ EXCERPT: Final = 2048  # characters of a refused or log line that are kept
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
-Text = Annotated[str, Field(max_length=4096)]
-Word = Annotated[str, Field(max_length=200)]
+# What a line did not show may be written as JSON's own escapes.
+Text = Annotated[str, Field(max_length=4096), AfterValidator(printable)]
+Word = Annotated[str, Field(max_length=200), AfterValidator(printable)]
 Percent = Annotated[Finite, Field(ge=0, le=100)]
 Watts = Annotated[Finite, Field(ge=0, le=20_000)]
 Celsius = Annotated[Finite, Field(ge=-50, le=200)]
@@ -133,7 +134,7 @@ class Sample(_Body):
     processes: Annotated[int, Field(ge=0, le=100_000)] | None = None
 
 
-Condition = Annotated[str, Field(max_length=200)] | bool | int | Finite | None
+Condition = Word | bool | int | Finite | None
 
 
 def _small(conditions: dict[str, Any]) -> dict[str, Any]:
@@ -314,13 +315,14 @@ class Decoder:
     Bytes in, items out; no I/O.
 
     `offset` is the count of bytes up to and including the last newline that was decoded: with
-    `next_seq` it is all that is needed to go on after an interruption.
+    `next_seq` it is all that is needed to go on after an interruption. `lines` counts those that this one saw.
     """
 
     nonce: str
     offset: int = 0
     next_seq: int = 0
     ended: bool = False
+    lines: int = 0
     _buffer: bytearray = field(default_factory=bytearray, repr=False)
     _pending: int = 0
 
@@ -332,6 +334,7 @@ class Decoder:
             self._take(data[start:end])
             items.extend(self._finish_line())
             self.offset += 1
+            self.lines += 1
             start = end + 1
         self._take(data[start:])
         return items

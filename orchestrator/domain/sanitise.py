@@ -15,19 +15,35 @@ _ESCAPES: Final = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[@-Z\\-_]?"
 )
+# Besides C0, C1 and what turns the direction of text: separators that break a line, and what is not seen at all (zero
+# width, tags, variation selectors beyond emoji's), which hides words from people and shows them to programs.
 _CONTROLS: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e01ef]"
 )
 
 
 def printable(text: str, limit: int = 4096) -> str:
     """
-    `text` without escape sequences, control and bidirectional-override characters, at most
-    `limit` characters. Newline and tab stay.
+    `text` without escape sequences and without control, direction and invisible characters, at most `limit`
+    characters. Newline and tab stay.
     """
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text
     cut = text[: 4 * limit]
     clean = _CONTROLS.sub("\ufffd", _ESCAPES.sub("", cut))
     return clean if len(clean) <= limit and len(text) <= 4 * limit else clean[: limit - 1] + "…"
+
+
+def shown(value: Any) -> Any:
+    """JSON whose every text, names included, is `printable`; nothing is cut."""
+    if isinstance(value, str):
+        return printable(value, len(value))
+    if isinstance(value, list):
+        return [shown(each) for each in value]
+    if isinstance(value, dict):
+        return {printable(name, len(name)): shown(each) for name, each in value.items()}
+    return value
 
 
 def require_storable(value: Any, depth: int = 1) -> None:

@@ -37,18 +37,23 @@ class Timetable:
 
     def __post_init__(self) -> None:
         if (self.every_hours is None) == (self.cron is None):
-            raise InvalidInput("A schedule has either every_hours or a cron line.")
+            raise InvalidInput(
+                "A schedule has either every_hours or a cron line.", field="every_hours"
+            )
         if self.every_hours is not None and not 1 <= self.every_hours <= 8760:
-            raise InvalidInput("every_hours is between 1 and 8760.")
+            raise InvalidInput("every_hours is between 1 and 8760.", field="every_hours")
         if not 0 <= self.jitter_seconds <= 86_400:
-            raise InvalidInput("jitter_seconds is between 0 and 86400.")
+            raise InvalidInput("jitter_seconds is between 0 and 86400.", field="jitter_seconds")
         dues = [self.next_due(_ANY_MOMENT, None)]  # refuses a bad cron line or time zone here
         if self.jitter_seconds:
             for _ in range(_GAPS_LOOKED_AT):
                 dues.append(self.next_due(dues[-1], dues[-1]))
             shortest = min(later - due for due, later in pairwise(dues))
             if self.jitter_seconds > shortest.total_seconds():
-                raise InvalidInput("jitter_seconds is at most the time between two due times.")
+                raise InvalidInput(
+                    "jitter_seconds is at most the time between two due times.",
+                    field="jitter_seconds",
+                )
 
     def next_due(self, after: datetime, previous: datetime | None) -> datetime:
         """
@@ -119,13 +124,15 @@ def _next_cron(line: str, timezone: str, after: datetime) -> datetime:
         zone = ZoneInfo(timezone)
     except (KeyError, ValueError, OSError) as error:
         raise InvalidInput(
-            f"There is no time zone {timezone!r}; use a name like Europe/Berlin."
+            f"There is no time zone {timezone!r}; use a name like Europe/Berlin.", field="timezone"
         ) from error
     if len(line.split()) != 5:  # cronsim would read six as seconds first
-        raise InvalidInput(f"The cron line {line!r} does not have five fields.")
+        raise InvalidInput(f"The cron line {line!r} does not have five fields.", field="cron")
     try:
         return next(CronSim(line, after.astimezone(zone))).astimezone(UTC)
     except CronSimError as error:
-        raise InvalidInput(f"The cron line {line!r} can't be read: {error}.") from error
+        raise InvalidInput(
+            f"The cron line {line!r} can't be read: {error}.", field="cron"
+        ) from error
     except StopIteration as error:
-        raise InvalidInput(f"The cron line {line!r} never comes.") from error
+        raise InvalidInput(f"The cron line {line!r} never comes.", field="cron") from error

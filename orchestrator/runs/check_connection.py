@@ -17,8 +17,14 @@ from uuid import UUID, uuid4
 import structlog
 
 from orchestrator import log
-from orchestrator.database import connection_checks, credentials, machine_logins
+from orchestrator.database import (
+    connection_checks,
+    credentials,
+    host_authorities,
+    machine_logins,
+)
 from orchestrator.database.connection_checks import NewCheck
+from orchestrator.database.contacts import CHECKS_PER_HOUR
 from orchestrator.database.models import ConnectionCheck
 from orchestrator.database.session import SERVICE, Database, Principal
 from orchestrator.domain.errors import (
@@ -32,6 +38,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.events import Probe
 from orchestrator.domain.sanitise import printable
+from orchestrator.runs.login import vouching
 from orchestrator.runs.login_keys import LoginGiven, certified_login, open_credential
 from orchestrator.runs.worker import Worker
 from orchestrator.ssh.addresses import UNREACHABLE, Endpoint, resolve
@@ -57,12 +64,14 @@ async def request_check(
     principal: Principal,
     address: tuple[str, int, str],
     login: LoginGiven,
+    *,
+    per_hour: int = CHECKS_PER_HOUR,
 ) -> ConnectionCheck:
     """
     A queued check of `address` (host, port, user) with its job, committed. Without a private key our key for this
     supplier will be tried, or a certificate of our user CA.
 
-    Raises `CredentialUnusable`, `InvalidInput` where there is no such key yet, `TooManyChecks`.
+    Raises `CredentialUnusable`, `InvalidInput` where there is no such key yet, `TooManyChecks`, `TooManyContacts`.
     """
     if principal.user_id is None:
         raise InvalidInput("A check belongs to a supplier; the service role is none.")
@@ -74,7 +83,8 @@ async def request_check(
                 session
             )  # before the CPU that an encrypted key costs
         pair = await login.pair()
-        sealed = vars(vault.seal(pair.private_key, _binding(principal.user_id, check_id)))
+        binding = check_binding(principal.user_id, check_id)
+        sealed = vars(await vault.seal(pair.private_key, binding))
     host, port, user = address
     kind: Literal["supplied", "shared", "certificate"] = "supplied" if sealed else "shared"
     if login.certified_by:
@@ -83,7 +93,7 @@ async def request_check(
     async with database.transaction(principal) as session:
         if kind == "shared" and await credentials.shared(session) is None:
             raise InvalidInput("Send ssh_key, or have a key of ours made first: PUT /v1/login-key.")
-        return await connection_checks.add(session, new)
+        return await connection_checks.add(session, new, per_hour)
 
 
 async def check_connection(check_id: UUID, worker: Worker) -> None:
@@ -190,7 +200,7 @@ async def _outcome(progress: _Progress, worker: Worker, seconds: float) -> Harbo
 
 async def _look_at_machine(progress: _Progress, worker: Worker) -> None:
     check = progress.check
-    endpoint = Endpoint(check.ssh_host, check.ssh_port, worker.policy)
+    endpoint = Endpoint(check.ssh_host, check.ssh_port, worker.policy_for(check.user_id))
     async with progress.step("address") as step:
         found = await resolve(endpoint, timeout=worker.deadlines.connect)
         step.detail = ", ".join(found[:_ADDRESSES_TOLD])
@@ -218,16 +228,20 @@ async def _look_at_machine(progress: _Progress, worker: Worker) -> None:
 
 
 async def _target(check: ConnectionCheck, host_key: str, worker: Worker) -> Target:
-    """Pinned to the very key that the first contact read."""
+    """Pinned to the very key that the first contact read, or to certificates where somebody vouches for the machine."""
     key = await _key(check, worker)
+    async with worker.database.transaction(SERVICE) as session:
+        known = await host_authorities.every(session, check.user_id)
+    authorities = vouching(known, check.ssh_host, check.ssh_port)
     return Target(
         host=check.ssh_host,
         port=check.ssh_port,
         user=check.ssh_user,
         private_key=key.private_key,
         certificate=key.certificate,
-        host_key=host_key,
-        policy=worker.policy,
+        host_key=None if authorities else host_key,
+        authorities=authorities,
+        policy=worker.policy_for(check.user_id),
     )
 
 
@@ -235,14 +249,15 @@ async def _key(check: ConnectionCheck, worker: Worker) -> CertifiedKey:
     purpose = f"harborx check {check.id}"
     if check.login == "supplied":
         sealed = Sealed(check.key_id or "", check.wrapped_key or b"", check.ciphertext or b"")
-        return CertifiedKey(worker.vault.open(sealed, _binding(check.user_id, check.id)), None)
+        binding = check_binding(check.user_id, check.id)
+        return CertifiedKey(await worker.vault.open(sealed, binding), None)
     if check.login == "certificate":
         return certified_login(worker.user_ca, check.user_id, purpose)
     async with worker.database.transaction(SERVICE) as session:
         stored = await credentials.sealed_shared(session, check.user_id)
     if stored is None:
         raise CredentialUnusable("There is no key of ours for this supplier.")
-    return open_credential(worker.vault, worker.user_ca, stored, purpose)
+    return await open_credential(worker.vault, worker.user_ca, stored, purpose)
 
 
 async def _note(
@@ -252,7 +267,7 @@ async def _note(
         "check": str(check.id),
         "address": connection.address,
         "user": target.user,
-        "fingerprint": fingerprint(target.host_key or ""),
+        "fingerprint": fingerprint(connection.host_key),
     }
     async with worker.database.transaction(SERVICE) as session:
         await machine_logins.note(session, check.user_id, check.id, None, detail)
@@ -264,5 +279,6 @@ def _described(probe: Probe) -> str:
     return f"{probe.gpu_count} x {probe.gpu_name or 'unknown GPU'}"
 
 
-def _binding(user_id: UUID, check_id: UUID) -> Binding:
+def check_binding(user_id: UUID, check_id: UUID) -> Binding:
+    """What a key that was supplied for a check is sealed for."""
     return Binding("connection_checks", "ciphertext", user_id, check_id)

@@ -204,7 +204,8 @@ async def sweep_once(worker: Worker) -> None:
 
 
 async def _fire_schedules(worker: Worker) -> None:
-    await fire_due(worker.database)
+    per_hour = worker.settings.ssh.new_machines_per_hour
+    await fire_due(worker.database, new_machines_per_hour=per_hour)
 
 
 async def _take_back_stalled(worker: Worker) -> None:

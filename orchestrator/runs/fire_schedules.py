@@ -6,6 +6,7 @@ from datetime import datetime
 
 from orchestrator import log
 from orchestrator.database import runs, schedules
+from orchestrator.database.contacts import NEW_MACHINES_PER_HOUR
 from orchestrator.database.models import Schedule
 from orchestrator.database.schedules import NewFiring
 from orchestrator.database.session import SERVICE, Database, Session
@@ -17,22 +18,25 @@ logger = log.get(__name__)
 _AT_A_TIME = 100
 
 
-async def fire_due(database: Database) -> int:
+async def fire_due(
+    database: Database, *, new_machines_per_hour: int = NEW_MACHINES_PER_HOUR
+) -> int:
     """
     Request the runs that are due by the database's clock; how many schedules were due.
 
     Taking a schedule, requesting its run, noting what became of its due times and moving it on are one
     transaction, and (schedule, due time) is unique in the database: two workers can't both fire it, and a
-    crash fires nothing by halves.
+    crash fires nothing by halves. A run that a supplier's hour has no room for is queued for later.
     """
     async with database.transaction(SERVICE) as session:
         now, due = await schedules.take_due(session, _AT_A_TIME)
-        for schedule in due:
-            await _settle(session, schedule, now)
+        # By supplier: each one's rate is locked until we commit, and two workers must not wait for each other.
+        for schedule in sorted(due, key=lambda each: each.user_id):
+            await _settle(session, schedule, now, new_machines_per_hour)
     return len(due)
 
 
-async def _settle(session: Session, schedule: Schedule, now: datetime) -> None:
+async def _settle(session: Session, schedule: Schedule, now: datetime, per_hour: int) -> None:
     try:
         timetable = schedules.timetable_of(schedule)
         due = what_is_due(
@@ -50,11 +54,13 @@ async def _settle(session: Session, schedule: Schedule, now: datetime) -> None:
         logger.warning("schedule.missed", schedule_id=str(schedule.id), times=times)
         firings.append(NewFiring(first, "missed", times=times, last_due_at=last))
     if due.fire is not None:
-        firings += await _fire(session, schedule, due.fire)
+        firings += await _fire(session, schedule, due.fire, per_hour)
     await schedules.advance(session, schedule, due.next_due_at, firings)
 
 
-async def _fire(session: Session, schedule: Schedule, due_at: datetime) -> list[NewFiring]:
+async def _fire(
+    session: Session, schedule: Schedule, due_at: datetime, per_hour: int
+) -> list[NewFiring]:
     try:
         run = await runs.request(
             session,
@@ -63,6 +69,7 @@ async def _fire(session: Session, schedule: Schedule, due_at: datetime) -> list[
             schedule.options,
             schedule_id=schedule.id,
             due_at=due_at,
+            new_machines_per_hour=per_hour,
         )
     except AlreadyFired:
         return []

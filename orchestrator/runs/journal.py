@@ -33,11 +33,13 @@ from orchestrator.domain.events import (
 )
 from orchestrator.domain.run_states import RunState, may_move
 from orchestrator.domain.verdict import Observation
+from orchestrator.ssh.follow import MOST_BYTES
 
 LOG_LINES_KEPT: Final = 500
 REFUSALS_KEPT: Final = 20
 _MOST_EVENTS: Final = 5_000
 _EVENTS_A_SECOND: Final = 4
+_LINES_AN_EVENT: Final = 10  # what is no event is not stored for ever, but costs to read
 _MOST_OF_A_GAP: Final = 3.0  # seconds
 FINDINGS_KEPT: Final = 50
 _REMEMBERED: Final = ("state", "progress", "refused", "probe", "warning", "result", "failed")
@@ -138,11 +140,16 @@ class Journal:
         """
         Decode bytes from the machine and store what they complete.
 
-        Raises `OutputFlood` for more events than a benchmark has to tell, `RunTakenOver`.
+        Raises `OutputFlood` for more events, lines or bytes than a benchmark has to tell, however often the line
+        broke; `RunTakenOver`.
         """
         await self._store(self.decoder.feed(data))
         if self.run.last_seq > self.most_events:
             raise OutputFlood(f"It told more than {self.most_events} events.")
+        if self.decoder.lines > _LINES_AN_EVENT * self.most_events:
+            raise OutputFlood(f"It sent more than {_LINES_AN_EVENT * self.most_events} lines.")
+        if self.decoder.offset > MOST_BYTES:
+            raise OutputFlood(f"It sent more than {MOST_BYTES} bytes.")
 
     async def close(self) -> None:
         """The machine will say no more: store what was left without a newline."""

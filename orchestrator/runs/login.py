@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from uuid import UUID
 
-from orchestrator.database import credentials, instances, machine_logins
-from orchestrator.database.models import Instance
+from orchestrator import log
+from orchestrator.database import credentials, host_authorities, host_keys, machine_logins
+from orchestrator.database.models import HostAuthority, Instance
 from orchestrator.database.session import SERVICE
-from orchestrator.domain.errors import CredentialUnusable, HostKeyChanged
+from orchestrator.domain.errors import (
+    CredentialUnusable,
+    DatabaseError,
+    HostKeyChanged,
+    HostUnreachable,
+)
 from orchestrator.runs.login_keys import open_credential
 from orchestrator.runs.worker import Worker
 from orchestrator.ssh.connection import Connection, Target, connect
+from orchestrator.ssh.host_authorities import covers
 from orchestrator.ssh.host_keys import first_contact
 from orchestrator.ssh.keys import fingerprint
 
 FirstContact = Callable[[str], Awaitable[None]]
+
+logger = log.get(__name__)
 
 
 @asynccontextmanager
@@ -28,76 +37,128 @@ async def logged_in(
     on_first_contact: FirstContact | None = None,
 ) -> AsyncIterator[Connection]:
     """
-    A login on the instance for the run, after its host key was checked. A machine that was never seen has its key
-    put on record before any login is tried; `on_first_contact` is told that key. Another key than the one on
-    record becomes the instance's key on offer.
+    A login on the instance for the run, after its host key was checked. A machine that was never seen, and that no
+    authority of its supplier's vouches for, has its key put on record before any login is tried; `on_first_contact` is
+    told that key. Another key than those that are trusted becomes the instance's key on offer. Other keys that the machine
+    proves to have are trusted from the next login on.
 
     Raises what `connect` raises, and `CredentialUnusable` where no login is on record.
     """
     target = await _target(instance, worker, run_id)
-    host_key = target.host_key
-    if host_key is None:
+    if target.host_key is None and not target.authorities:
         host_key = await _pin_host_key(target, instance, worker)
+        target = replace(target, host_key=host_key)
         if on_first_contact is not None:
             await on_first_contact(host_key)
     async with AsyncExitStack() as stack:
         try:
             connection = await stack.enter_async_context(
                 connect(
-                    replace(target, host_key=host_key),
+                    target,
                     deadlines=worker.deadlines,
                     attempts=worker.settings.ssh.connect_attempts,
                 )
             )
         except HostKeyChanged as changed:
-            await _offer(changed, instance, host_key, worker)
+            await _offer(changed, instance, target.host_key, worker)
             raise
-        await _note(connection, instance, host_key, run_id, worker)
-        yield connection
+        await _note(connection, target, instance, run_id, worker)
+        try:
+            yield connection
+        except Exception:  # not where this worker is told to stop
+            await _remember(connection, target, instance, worker)
+            raise
+        await _remember(connection, target, instance, worker)
+
+
+def vouching(authorities: Sequence[HostAuthority], host: str, port: int) -> tuple[str, ...]:
+    """The keys of those whose certificates count there."""
+    return tuple(each.public_key for each in authorities if covers(each.hosts, host, port))
 
 
 async def _target(instance: Instance, worker: Worker, run_id: UUID) -> Target:
     async with worker.database.transaction(SERVICE) as session:
         stored = await credentials.sealed(session, instance)
+        known = await host_authorities.every(session, instance.user_id)
     if stored is None:
         raise CredentialUnusable("The instance has no login on record.")
-    key = open_credential(worker.vault, worker.user_ca, stored, f"harborx run {run_id}")
+    key = await open_credential(worker.vault, worker.user_ca, stored, f"harborx run {run_id}")
+    # One that is held to a fingerprint is that machine, whoever vouches for others.
+    strict = instance.host_key_given is not None
+    authorities = () if strict else vouching(known, instance.ssh_host, instance.ssh_port)
+    # A key that a certificate vouched for is not pinned: the next certificate may name another.
+    pinned = instance.host_key_trust != "authority" or not authorities
     return Target(
         host=instance.ssh_host,
         port=instance.ssh_port,
         user=instance.ssh_user,
         private_key=key.private_key,
         certificate=key.certificate,
-        host_key=instance.host_key,
-        policy=worker.policy,
+        host_key=instance.host_key if pinned else None,
+        policy=worker.policy_for(instance.user_id),
+        proved=tuple(instance.host_keys_proved or ()) if pinned else (),
+        authorities=authorities,
     )
 
 
 async def _pin_host_key(target: Target, instance: Instance, worker: Worker) -> str:
-    presented = await first_contact(
-        target.endpoint, deadlines=worker.deadlines, attempts=worker.settings.ssh.connect_attempts
-    )
+    try:
+        presented = await first_contact(
+            target.endpoint,
+            expected=instance.host_key_given,
+            deadlines=worker.deadlines,
+            attempts=worker.settings.ssh.connect_attempts,
+        )
+    except HostKeyChanged as changed:
+        await _offer(changed, instance, None, worker)
+        raise
     async with worker.database.transaction(SERVICE) as session:
-        return await instances.pin_host_key(session, instance.id, presented)
+        pinned = await host_keys.pin(session, instance, presented)
+    if pinned is None:
+        raise HostUnreachable("The instance was moved meanwhile, or is held to another host key.")
+    return pinned
 
 
-async def _offer(changed: HostKeyChanged, instance: Instance, pinned: str, worker: Worker) -> None:
+async def _offer(
+    changed: HostKeyChanged, instance: Instance, pinned: str | None, worker: Worker
+) -> None:
     if changed.presented is None:
         return
     async with worker.database.transaction(SERVICE) as session:
-        await instances.offer_host_key(session, instance.id, pinned, changed.presented)
+        await host_keys.offer(session, instance, pinned, changed.presented)
 
 
 async def _note(
-    connection: Connection, instance: Instance, host_key: str, run_id: UUID, worker: Worker
+    connection: Connection, target: Target, instance: Instance, run_id: UUID, worker: Worker
 ) -> None:
     detail = {
         "run_id": str(run_id),
         "address": connection.address,
         "user": instance.ssh_user,
-        "fingerprint": fingerprint(host_key),
+        "fingerprint": fingerprint(connection.host_key),
     }
+    if connection.authority is not None:
+        detail["authority"] = connection.authority
     async with worker.database.transaction(SERVICE) as session:
         await machine_logins.note(session, instance.user_id, instance.id, instance.id, detail)
-        if instance.host_key_offered is not None:
-            await instances.withdraw_host_key(session, instance.id, host_key)
+        if connection.authority is not None:
+            await host_keys.certify(session, instance, connection.host_key)
+        elif instance.host_key_offered is not None:
+            await host_keys.withdraw(session, instance, target.host_key)
+
+
+async def _remember(
+    connection: Connection, target: Target, instance: Instance, worker: Worker
+) -> None:
+    """What is lost here, the machine announces again at the next login."""
+    if connection.announced is None or target.host_key is None:
+        return
+    before = (target.host_key, *target.proved)
+    after = connection.announced.trusted_after(before, connection.host_key)
+    if after == before:
+        return
+    try:
+        async with worker.database.transaction(SERVICE) as session:
+            await host_keys.rotate(session, instance, before, after)
+    except DatabaseError as away:
+        logger.warning("login.host_keys_not_kept", reason=away.detail)

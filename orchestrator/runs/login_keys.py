@@ -64,19 +64,34 @@ class LoginGiven:
         return hashlib.sha256(told.encode()).hexdigest()
 
 
+async def sealed_login(vault: Vault, principal: Principal, login: LoginGiven) -> Credential | None:
+    """
+    The login of an instance to come, sealed before any transaction; None where nothing has to be kept. Raises
+    `CredentialUnusable`, `VaultError`.
+    """
+    if login.certified_by or principal.user_id is None:  # without a supplier nothing is onboarded
+        return None
+    pair = await login.pair()
+    kind = "supplied" if login.private_key else "generated"
+    return await _credential(vault, principal.user_id, pair, kind)
+
+
 async def store_login(
-    session: Session, vault: Vault, instance: Instance, pair: KeyPair, login: LoginGiven
+    session: Session, instance: Instance, sealed: Credential | None, login: LoginGiven
 ) -> str:
     """Put the login of a new instance on record; the line that its machine has to know."""
     if login.certified_by:
         line = login.certified_by.authorized_line(instance.user_id)
         await credentials.store(session, _certified(instance, line, login.certified_by))
         return line
+    if sealed is None:
+        raise AssertionError("an instance has a supplier, and its login was sealed")
     if login.shared:
-        return (await _shared_key(session, vault, instance.user_id, pair)).public_key
-    kind = "supplied" if login.private_key else "generated"
-    await credentials.store(session, _credential(vault, instance.user_id, instance.id, pair, kind))
-    return pair.public_key
+        known = await credentials.shared(session)
+        return (known or await credentials.store_shared(session, sealed)).public_key
+    sealed.instance_id = instance.id
+    await credentials.store(session, sealed)
+    return sealed.public_key
 
 
 async def shared_key(database: Database, vault: Vault, principal: Principal) -> PublicHalf:
@@ -84,10 +99,15 @@ async def shared_key(database: Database, vault: Vault, principal: Principal) -> 
     if principal.user_id is None:
         raise InvalidInput("A shared key belongs to a supplier; the service role is none.")
     async with database.transaction(principal) as session:
-        return await _shared_key(session, vault, principal.user_id, generate_key_pair())
+        known = await credentials.shared(session)
+    if known is not None:
+        return known
+    sealed = await _credential(vault, principal.user_id, generate_key_pair(), "generated")
+    async with database.transaction(principal) as session:
+        return await credentials.store_shared(session, sealed)
 
 
-def open_credential(
+async def open_credential(
     vault: Vault, user_ca: UserCa | None, stored: Credential, purpose: str
 ) -> CertifiedKey:
     """
@@ -97,7 +117,8 @@ def open_credential(
     if stored.kind == "certificate":
         return certified_login(user_ca, stored.user_id, purpose)
     sealed = Sealed(stored.key_id or "", stored.wrapped_key or b"", stored.ciphertext or b"")
-    return CertifiedKey(vault.open(sealed, _binding(stored.user_id, stored.id)), None)
+    binding = credential_binding(stored.user_id, stored.id)
+    return CertifiedKey(await vault.open(sealed, binding), None)
 
 
 def certified_login(user_ca: UserCa | None, user_id: UUID, purpose: str) -> CertifiedKey:
@@ -107,13 +128,9 @@ def certified_login(user_ca: UserCa | None, user_id: UUID, purpose: str) -> Cert
     return user_ca.certify(user_id, purpose, datetime.now(UTC))
 
 
-async def _shared_key(session: Session, vault: Vault, user_id: UUID, new: KeyPair) -> PublicHalf:
-    known = await credentials.shared(session)
-    if known is not None:
-        return known
-    return await credentials.store_shared(
-        session, _credential(vault, user_id, None, new, "generated")
-    )
+def credential_binding(user_id: UUID, credential_id: UUID) -> Binding:
+    """What a login on record is sealed for."""
+    return Binding("gpu_credentials", "ciphertext", user_id, credential_id)
 
 
 def _certified(instance: Instance, line: str, user_ca: TrustedCa) -> Credential:
@@ -129,16 +146,14 @@ def _certified(instance: Instance, line: str, user_ca: TrustedCa) -> Credential:
     )
 
 
-def _credential(
-    vault: Vault, user_id: UUID, instance_id: UUID | None, pair: KeyPair, kind: str
-) -> Credential:
-    """A row of its own, with the private half sealed and bound to it."""
+async def _credential(vault: Vault, user_id: UUID, pair: KeyPair, kind: str) -> Credential:
+    """A row of its own, with the private half sealed and bound to it; of no instance yet."""
     row_id = uuid4()
-    sealed = vault.seal(pair.private_key, _binding(user_id, row_id))
+    sealed = await vault.seal(pair.private_key, credential_binding(user_id, row_id))
     return Credential(
         id=row_id,
         user_id=user_id,
-        instance_id=instance_id,
+        instance_id=None,
         kind=kind,
         public_key=pair.public_key,
         fingerprint=pair.fingerprint,
@@ -146,7 +161,3 @@ def _credential(
         wrapped_key=sealed.wrapped_key,
         ciphertext=sealed.ciphertext,
     )
-
-
-def _binding(user_id: UUID, credential_id: UUID) -> Binding:
-    return Binding("gpu_credentials", "ciphertext", user_id, credential_id)

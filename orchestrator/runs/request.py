@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from orchestrator.database import credentials, idempotency, instances, runs
+from orchestrator.database import credentials, host_keys, idempotency, instances, runs
+from orchestrator.database.contacts import NEW_MACHINES_PER_HOUR
 from orchestrator.database.models import Instance, Run
 from orchestrator.database.session import Database, Principal, Session
 from orchestrator.domain import gpu_catalogue
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.options import Options
-from orchestrator.runs.login_keys import LoginGiven, store_login
+from orchestrator.runs.login_keys import LoginGiven, sealed_login, store_login
 from orchestrator.vault import Vault
 
 Requester = Literal["api", "schedule", "cli"]
@@ -57,12 +58,12 @@ async def onboard(
 ) -> Onboarded:
     """
     A new instance, its inventory item and its login, in one transaction; `key` is an Idempotency-Key. With
-    `check_id` it is pinned to the host key that this connection check saw.
+    `check_id` it is pinned to the host key that this connection check saw, unless `claims` give another one's fingerprint.
 
     Raises `CredentialUnusable` for a key that can't be read, `AlreadyOnboarded`, `NotFound` for the check, and
     `KeyReused`; then nothing was stored.
     """
-    pair = await login.pair()
+    sealed = await sealed_login(vault, principal, login)
     asked = {**claims, "login": login.digest()}
     if check_id is not None:
         asked["connection_check_id"] = str(check_id)
@@ -74,9 +75,9 @@ async def onboard(
             public_key = known.public_key if known else ""
             return Onboarded(instance, public_key, login.ours, replayed=True)
         instance = await instances.onboard(session, dict(claims))
-        public_key = await store_login(session, vault, instance, pair, login)
+        public_key = await store_login(session, instance, sealed, login)
         if check_id is not None:
-            instance = await instances.pin_checked_host_key(session, instance.id, check_id)
+            instance = await host_keys.pin_checked(session, instance.id, check_id)
         if key is not None:
             await idempotency.answer(session, key, {"instance_id": str(instance.id)})
     return Onboarded(instance, public_key, login.ours)
@@ -88,13 +89,21 @@ async def request_run(
     instance_id: UUID,
     options: Options,
     requested_by: Requester,
+    *,
+    new_machines_per_hour: int = NEW_MACHINES_PER_HOUR,
 ) -> Run:
     """
-    A queued run with its job, committed. Raises `NotFound`, `RunInProgress`, and `InvalidInput` for the CPU of
-    an instance that was onboarded with a GPU: such a run could only fail.
+    A queued run with its job, committed. Raises `NotFound`, `RunInProgress`, `TooManyContacts`, and `InvalidInput`
+    for the CPU of an instance that was onboarded with a GPU: such a run could only fail.
     """
     requested = await request_run_once(
-        database, principal, instance_id, options, requested_by, None
+        database,
+        principal,
+        instance_id,
+        options,
+        requested_by,
+        None,
+        new_machines_per_hour=new_machines_per_hour,
     )
     return requested.run
 
@@ -106,6 +115,8 @@ async def request_run_once(
     options: Options,
     requested_by: Requester,
     key: str | None,
+    *,
+    new_machines_per_hour: int = NEW_MACHINES_PER_HOUR,
 ) -> Requested:
     """`request_run` under an Idempotency-Key. Raises `KeyReused` too."""
     chosen = options.model_dump(exclude_defaults=True)
@@ -117,8 +128,16 @@ async def request_run_once(
         if options.device == "cpu":
             instance = await instances.get(session, instance_id)
             if not gpu_catalogue.is_cpu(instance.gpu_name):
-                raise InvalidInput("device cpu is for instances onboarded with gpu_name CPU.")
-        run = await runs.request(session, instance_id, requested_by, chosen)
+                raise InvalidInput(
+                    "device cpu is for instances onboarded with gpu_name CPU.", field="device"
+                )
+        run = await runs.request(
+            session,
+            instance_id,
+            requested_by,
+            chosen,
+            new_machines_per_hour=new_machines_per_hour,
+        )
         if key is not None:
             await idempotency.answer(session, key, {"run_id": str(run.id)})
     return Requested(run)

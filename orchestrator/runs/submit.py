@@ -9,25 +9,31 @@ from orchestrator.database import results
 from orchestrator.database.models import Result
 from orchestrator.database.session import LOGIN, Database
 from orchestrator.domain import gpu_catalogue
-from orchestrator.domain.errors import SubmissionIncomplete
+from orchestrator.domain.errors import NotAllowed, SubmissionIncomplete
 from orchestrator.domain.instance_status import InstanceStatus, after_run
 from orchestrator.domain.options import Options
 from orchestrator.domain.run_states import RunState
 from orchestrator.domain.sanitise import printable
 from orchestrator.domain.verdict import Claim, Figures, Line, Verdict, judge
+from orchestrator.runs.api_keys import KeyHolder
 
 
 async def submit_result(
-    database: Database, instance_id: UUID, user_id: UUID | None, payload: dict[str, Any]
+    database: Database, instance_id: UUID, holder: KeyHolder, payload: dict[str, Any]
 ) -> Result:
     """
     The stored result with its verdict; the instance and its inventory item are settled with it.
 
-    `payload` has the guide's fields, already bounded; `user_id` is the key's supplier, or None for the service
-    role. Raises `NotFound` for an instance that is not the supplier's.
+    `payload` has the guide's fields, already bounded; `holder` is the key that signs it: a supplier's, for one instance
+    or all, or the service role's. Raises `NotAllowed`, and `NotFound` for an instance that is not the key's.
     """
+    if "submit" not in holder.scopes:
+        raise NotAllowed("This API key lacks the scope 'submit'.")
+    user_id = holder.user_id
     async with database.transaction(LOGIN) as session:
-        instance = await results.submission_target(session, instance_id, user_id)
+        instance = await results.submission_target(
+            session, instance_id, user_id, only=holder.instance_id
+        )
         verdict = _judge(payload, Claim(instance.gpu_name, instance.gpu_count))
         state = verdict.state
         code = verdict.error.code if verdict.error else None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from orchestrator.config import Settings
 from orchestrator.database.session import Database
 from orchestrator.runs.cancel import Cancellations
 from orchestrator.ssh import agent_archive
-from orchestrator.ssh.addresses import AddressPolicy
+from orchestrator.ssh.addresses import AddressPolicy, ports_of
 from orchestrator.ssh.agent_archive import AgentArchive
 from orchestrator.ssh.connection import Deadlines
+from orchestrator.ssh.gate import Gate
 from orchestrator.ssh.user_ca import UserCa
 from orchestrator.vault import Vault
 
@@ -19,7 +21,7 @@ from orchestrator.vault import Vault
 class Worker:
     """
     `archive` is the agent that is pushed; `cancellations` ends runs of this process that somebody cancels;
-    `user_ca` signs the logins of instances that trust it.
+    `user_ca` signs the logins of instances that trust it; `gate` bounds what this process has on its way out.
     """
 
     database: Database
@@ -29,10 +31,18 @@ class Worker:
     archive: AgentArchive = field(default_factory=agent_archive.pack)
     cancellations: Cancellations = field(default_factory=Cancellations)
     user_ca: UserCa | None = None
+    gate: Gate = field(default_factory=Gate)
 
-    @property
-    def policy(self) -> AddressPolicy:
-        return AddressPolicy(self.settings.ssh.allowed_networks)
+    def policy_for(self, user_id: UUID) -> AddressPolicy:
+        """Where we connect for this supplier."""
+        ssh = self.settings.ssh
+        return AddressPolicy(
+            ssh.allowed_networks,
+            ssh.forbidden_networks,
+            tuple(ports_of(text) for text in ssh.allowed_ports),
+            tenant=str(user_id),
+            gate=self.gate,
+        )
 
     @property
     def deadlines(self) -> Deadlines:

@@ -22,8 +22,16 @@ from orchestrator.domain.errors import (
     HostUnreachable,
     LoginRefused,
 )
-from orchestrator.ssh.addresses import UNREACHABLE, AddressPolicy, Endpoint, open_socket
+from orchestrator.ssh.addresses import (
+    UNREACHABLE,
+    AddressPolicy,
+    Endpoint,
+    handshake_ended,
+    open_socket,
+)
+from orchestrator.ssh.host_key_witness import Announced, HostKeyWitness
 from orchestrator.ssh.keys import LONGEST_HOST_KEY, one_line
+from orchestrator.ssh.meter import Meter, metered
 
 HOST_KEY_ALGORITHMS: Final = (
     "ssh-ed25519",
@@ -32,6 +40,15 @@ HOST_KEY_ALGORITHMS: Final = (
     "ecdsa-sha2-nistp521",
     "rsa-sha2-512",
     "rsa-sha2-256",
+)
+_CERTIFICATE_ALGORITHMS: Final = tuple(
+    f"{name}-cert-v01@openssh.com" for name in HOST_KEY_ALGORITHMS
+)
+# Without group exchange: a server would name the prime, and to check one of 8192 bits takes 20 s of the event loop.
+KEY_EXCHANGES: Final = (
+    *("mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org"),
+    *("ecdh-sha2-nistp256", "ecdh-sha2-nistp384", "ecdh-sha2-nistp521"),
+    *("diffie-hellman-group16-sha512", "diffie-hellman-group14-sha256"),
 )
 # What a handshake can end with because of the peer. Beside its own errors asyncssh lets out what it stumbles
 # over: a connection that is reset in the middle of its work, or packets that no honest server sends.
@@ -48,7 +65,8 @@ class Target:
     """
     A machine and how to log in. `private_key` in OpenSSH format, with the `certificate` that our user CA gave
     it where there is one; `host_key` one OpenSSH line or None while it has not been seen (see
-    `host_keys.first_contact`).
+    `host_keys.first_contact`). As good as that key are those which it has `proved`, and certificates for `host` of one of
+    the `authorities`, all one line each.
     """
 
     host: str
@@ -58,6 +76,8 @@ class Target:
     host_key: str | None = None
     policy: AddressPolicy = field(default_factory=AddressPolicy)
     certificate: str | None = None
+    proved: tuple[str, ...] = ()
+    authorities: tuple[str, ...] = ()
 
     @property
     def endpoint(self) -> Endpoint:
@@ -84,11 +104,34 @@ class Connection:
     """A logged-in connection; only this package looks inside."""
 
     ssh: asyncssh.SSHClientConnection = field(repr=False)
+    witness: HostKeyWitness = field(repr=False)
 
     @property
     def lost(self) -> bool:
         """Whether the transport is gone, whoever ended it."""
         return self.ssh.is_closed()
+
+    @property
+    def meter(self) -> Meter:
+        meter: Meter = self.ssh.get_extra_info("meter")
+        return meter
+
+    @property
+    def host_key(self) -> str:
+        """The key that the machine has shown, one OpenSSH line."""
+        shown = self.ssh.get_server_host_key()
+        return one_line(shown) if shown is not None else ""
+
+    @property
+    def authority(self) -> str | None:
+        """The fingerprint of whoever signed the machine's certificate, where it was let through by that."""
+        signer = self.witness.authority
+        return signer.get_fingerprint() if signer is not None else None
+
+    @property
+    def announced(self) -> Announced | None:
+        """Which keys the machine says it has, once it has proved them; many never say."""
+        return self.witness.announced
 
     @property
     def address(self) -> str:
@@ -109,16 +152,15 @@ async def connect(
     Raises `AddressForbidden`, `HostUnreachable`, `HostKeyChanged`, `CredentialUnusable`,
     `LoginRefused`; and `ValueError` for a target without a host key, which is the caller's fault.
     """
-    if target.host_key is None:
+    pinned = (target.host_key, *target.proved) if target.host_key is not None else ()
+    if not pinned and not target.authorities:
         raise ValueError("a login needs a host key on record; use first_contact")
-    options = _login_options(target, _parse_host_key(target.host_key), deadlines)
-    ssh: asyncssh.SSHClientConnection = await reaching(attempts)(
-        _log_in, target, options, deadlines
-    )
+    options = _login_options(target, _parsed(pinned), _parsed(target.authorities), deadlines)
+    connection: Connection = await reaching(attempts)(_log_in, target, options, deadlines)
     try:
-        yield Connection(ssh)
+        yield connection
     finally:
-        await let_go(ssh, deadlines.close)
+        await let_go(connection.ssh, deadlines.close)
 
 
 def reaching(attempts: int) -> AsyncRetrying:
@@ -148,6 +190,7 @@ def quiet_options(deadlines: Deadlines) -> dict[str, Any]:
         "gss_kex": False,
         "gss_auth": False,
         "proxy_command": None,
+        "kex_algs": list(KEY_EXCHANGES),
         "compression_algs": None,
         "utf8_decode_errors": "replace",
         "login_timeout": deadlines.login,
@@ -164,53 +207,45 @@ async def let_go(ssh: asyncssh.SSHClientConnection, seconds: float) -> None:
             await ssh.wait_closed()
 
 
-class _KeyWitness(asyncssh.SSHClient):
-    """Remembers a key that was not the expected one; asyncssh's exception does not name it."""
-
-    def __init__(self) -> None:
-        self.presented: asyncssh.SSHKey | None = None
-        self.owns_socket = False
-
-    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
-        self.owns_socket = True
-
-    def validate_host_public_key(
-        self, host: str, addr: str, port: int, key: asyncssh.SSHKey
-    ) -> bool:
-        self.presented = key
-        return False
-
-
-async def _log_in(
-    target: Target, options: dict[str, Any], deadlines: Deadlines
-) -> asyncssh.SSHClientConnection:
-    witness = _KeyWitness()
+async def _log_in(target: Target, options: dict[str, Any], deadlines: Deadlines) -> Connection:
+    trusted, authorities, _ = options["known_hosts"] or ([], [], [])
+    witness = HostKeyWitness(trusted, authorities)
     opened = await open_socket(target.host, target.port, target.policy, timeout=deadlines.connect)
     try:
         async with asyncio.timeout(deadlines.login):
-            return await asyncssh.connect(sock=opened, client_factory=lambda: witness, **options)
+            ssh = await asyncssh.connect(
+                tunnel=metered(opened), client_factory=lambda: witness, **options
+            )
+            return Connection(ssh, witness)
     except asyncssh.HostKeyNotVerifiable as error:
-        raise _changed(options["known_hosts"][0][0], witness.presented) from error
+        raise _changed(witness, str(error)) from error
     except asyncssh.PermissionDenied as error:
         raise LoginRefused(f"User {target.user} with the key on record.") from error
     except PEER_FAULTS as error:
         raise HostUnreachable(UNREACHABLE) from error
     except ValueError as error:
+        if witness.owns_socket:  # so does text of the peer's that is none
+            raise HostUnreachable(UNREACHABLE) from error
         raise LoginRefused("The user name can't be used.") from error
     finally:
+        handshake_ended(opened)
         if not witness.owns_socket:
             opened.close()
 
 
 def _login_options(
-    target: Target, host_key: asyncssh.SSHKey, deadlines: Deadlines
+    target: Target,
+    pinned: list[asyncssh.SSHKey],
+    authorities: list[asyncssh.SSHKey],
+    deadlines: Deadlines,
 ) -> dict[str, Any]:
     return {
         **quiet_options(deadlines),
         "username": target.user,
         "client_keys": [_client_key(target)],
-        "known_hosts": ([host_key], [], []),
-        "server_host_key_algs": _algorithms_for(host_key),
+        "known_hosts": (pinned, authorities, []),
+        "host_key_alias": target.host.lower(),  # what a certificate has to name
+        "server_host_key_algs": _algorithms_for(pinned, authorities),
         "preferred_auth": ["publickey"],
         "host_based_auth": False,
         "kbdint_auth": False,
@@ -233,19 +268,20 @@ def _client_key(
     return key, asyncssh.import_certificate(target.certificate)
 
 
-def _algorithms_for(host_key: asyncssh.SSHKey) -> list[str]:
+def _algorithms_for(pinned: list[asyncssh.SSHKey], authorities: list[asyncssh.SSHKey]) -> list[str]:
     """
-    The pinned key's own first, so that an honest machine shows that key. The others follow only
-    to see the fingerprint of a machine that has no key of that type any more: it is refused.
+    Certificates first, where they count; then the pinned keys' own, so that an honest machine shows one of them. The
+    others follow only to see the fingerprint of a machine that has no key of that type any more: it is refused.
     """
-    kind = host_key.get_algorithm()
-    own = ["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind]
-    return own + [name for name in HOST_KEY_ALGORITHMS if name not in own]
+    own: list[str] = list(_CERTIFICATE_ALGORITHMS) if authorities else []
+    for kind in (key.get_algorithm() for key in pinned):
+        own += ["rsa-sha2-512", "rsa-sha2-256"] if kind == "ssh-rsa" else [kind]
+    return list(dict.fromkeys((*own, *HOST_KEY_ALGORITHMS)))
 
 
-def _parse_host_key(line: str) -> asyncssh.SSHKey:
+def _parsed(lines: tuple[str, ...]) -> list[asyncssh.SSHKey]:
     try:
-        return asyncssh.import_public_key(line)
+        return [asyncssh.import_public_key(line) for line in lines]
     except asyncssh.KeyImportError as error:
         raise HostKeyChanged("The host key on record can't be read.") from error
 
@@ -257,13 +293,22 @@ def _parse_private_key(text: str) -> asyncssh.SSHKey:
         raise CredentialUnusable("The stored key can't be read; import it again.") from None
 
 
-def _changed(expected: asyncssh.SSHKey, presented: asyncssh.SSHKey | None) -> HostKeyChanged:
-    old = expected.get_fingerprint()
+def _changed(witness: HostKeyWitness, reason: str) -> HostKeyChanged:
+    """A certificate that is no good offers nobody its key: what helps is another certificate."""
+    presented, signer = witness.presented, witness.authority
     new = presented.get_fingerprint() if presented is not None else "unreadable"
+    signed = " or ".join(key.get_fingerprint() for key in witness.authorities)
+    old = witness.trusted[0].get_fingerprint() if witness.trusted else f"a certificate of {signed}"
     changed = HostKeyChanged(
         f"On record is {old}, the machine shows {new}.",
         evidence={"expected": old, "presented": new},
     )
-    line = one_line(presented) if presented is not None else ""
+    if signer is not None:
+        changed = HostKeyChanged(
+            f"Its certificate for {new}, signed by {signer.get_fingerprint()}, is not for this machine now:"
+            f" {reason.partition(' for host')[0]}.",
+            evidence={**changed.evidence, "authority": signer.get_fingerprint()},
+        )
+    line = one_line(presented) if presented is not None and signer is None else ""
     changed.presented = line if 0 < len(line) <= LONGEST_HOST_KEY else None
     return changed

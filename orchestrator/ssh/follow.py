@@ -79,6 +79,9 @@ class Following:
         if idle is not None:
             until = min(deadline, asyncio.get_running_loop().time() + idle)
         try:
+            # A machine that always has something to say never lets a timeout come to its turn.
+            if asyncio.get_running_loop().time() >= until:
+                raise TimeoutError
             async with asyncio.timeout_at(until):
                 return await self._session.read()
         except TimeoutError as error:

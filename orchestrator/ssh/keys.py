@@ -26,6 +26,7 @@ _PUBLIC: Final = re.compile(
     r"(ssh-|ecdsa-|sk-)\S+ AAAA|-----BEGIN [A-Z0-9 ]*PUBLIC KEY-----|---- BEGIN SSH2 PUBLIC KEY"
 )
 _OPENSSH_MAGIC: Final = b"openssh-key-v1\0"
+_FINGERPRINT: Final = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _ALGORITHMS: Final = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-")
 # Each costs about 10 ms; a key that asks for billions would hold a core for days.
 _MOST_ROUNDS: Final = 256
@@ -75,6 +76,22 @@ def fingerprint(public_key: str) -> str:
     Raises `ValueError` if it is none.
     """
     return asyncssh.import_public_key(public_key).get_fingerprint()
+
+
+def host_key_fingerprint(text: str) -> str:
+    """
+    The fingerprint behind what people give for a host key: itself, a public key line, or one of known_hosts or of what
+    ssh-keyscan prints.
+
+    Raises `ValueError` if it is none of these.
+    """
+    words = text.split()
+    if len(words) == 1 and _FINGERPRINT.fullmatch(words[0].rstrip("=")):
+        return words[0].rstrip("=")
+    for first in (0, 1):
+        if len(words) > first + 1 and _PUBLIC.match(" ".join(words[first : first + 2])):
+            return fingerprint(" ".join(words[first : first + 2]))
+    raise ValueError("is neither a fingerprint (SHA256:...) nor a public key")
 
 
 def one_line(key: asyncssh.SSHKey) -> str:

@@ -21,6 +21,9 @@ from orchestrator.ssh.session import open_session
 _HOME: Final = re.compile(r"/[^\x00-\x1f\x7f'\\!]{0,1023}")
 _STORE: Final = 'umask 077; exec cat > "$1"'
 _MODE: Final = 0o600
+_MOST_HEARD: Final = (
+    1 << 20
+)  # bytes a machine may say while it is sent the agent: it has only to nod
 
 _Way = Callable[[Connection, AgentArchive, str, Deadlines], Awaitable[None]]
 
@@ -45,7 +48,8 @@ async def push(
     for name, way in _WAYS.items():
         try:
             async with asyncio.timeout(deadlines.push):
-                await way(connection, archive, path, deadlines)
+                with connection.meter.at_most(_MOST_HEARD):
+                    await way(connection, archive, path, deadlines)
                 return name
         except TimeoutError:
             met[name] = f"not done within {deadlines.push:g} s"

@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncssh
+from asyncssh.constants import EXTENDED_DATA_STDERR
 
 from orchestrator.domain.errors import ConnectionLost, LaunchFailed, OutputFlood
 from orchestrator.domain.sanitise import printable
 from orchestrator.ssh.connection import PEER_FAULTS, Connection, Deadlines
+from orchestrator.ssh.meter import Meter
 
 CHUNK: Final = 64 * 1024
 STDERR_KEPT: Final = 64 * 1024
 _MOST_NOISE: Final = 64 * 1024
 _LONGEST_ANSWER: Final = 4096
 _MOST_STDERR: Final = 8 * 1024 * 1024
+_MOST_UNREAD: Final = 256 * 1024  # of stdout; then the machine is not read from
 
 
 @dataclass(frozen=True)
@@ -29,23 +32,79 @@ class Answer:
     rest: str
 
 
+class _Ears(asyncssh.SSHClientSession[bytes]):
+    """
+    What an exec says. asyncssh's own streams open a channel's window faster than they are read, so that a machine which
+    is faster than we are fills our memory; here the machine waits.
+    """
+
+    def __init__(self, meter: Meter) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self.flooded = False
+        self.ended = asyncio.Event()
+        self.closed = asyncio.Event()
+        self.fault: Exception | None = None
+        self._meter = meter
+        self._news = asyncio.Event()
+        self._stderr_bytes = 0
+
+    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
+        if datatype == EXTENDED_DATA_STDERR:
+            self._stderr_bytes += len(data)
+            self.stderr += data
+            if len(self.stderr) > 2 * STDERR_KEPT:
+                del self.stderr[:-STDERR_KEPT]
+            self.flooded = self.flooded or self._stderr_bytes > _MOST_STDERR
+        else:
+            self.stdout += data
+            if len(self.stdout) > _MOST_UNREAD:
+                self._meter.hold(self)
+        self._news.set()
+
+    def eof_received(self) -> bool:
+        self.ended.set()
+        self._news.set()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.fault = exc
+        self.closed.set()
+        self.eof_received()
+
+    async def taken(self) -> bytes:
+        """The next bytes of stdout; b"" once there are none to come, or after too much stderr."""
+        while not self.stdout and not self.ended.is_set() and not self.flooded:
+            self._news.clear()
+            await self._news.wait()
+        chunk = bytes(self.stdout[:CHUNK])
+        del self.stdout[:CHUNK]
+        if len(self.stdout) <= _MOST_UNREAD:
+            self._meter.let_go(self)
+        return chunk
+
+    def stop(self) -> None:
+        self.stdout.clear()
+        self._meter.let_go(self)
+
+
 class Session:
     """A running exec. `read` and `exit_status` wait as long as the caller lets them."""
 
-    def __init__(self, process: asyncssh.SSHClientProcess[bytes], connection: Connection) -> None:
-        self._process = process
+    def __init__(
+        self, channel: asyncssh.SSHClientChannel[bytes], ears: _Ears, connection: Connection
+    ) -> None:
+        self._channel = channel
+        self._ears = ears
         self._connection = connection
         self._ahead = b""
-        self._stderr = b""
-        self._flooded = False
-        self._drain = asyncio.create_task(self._drain_stderr())
 
     def write(self, data: bytes, *, end: bool = False) -> None:
         """Queue `data` for stdin. A machine that no longer listens shows in what it answers."""
         with suppress(OSError):
-            self._process.stdin.write(data)
+            self._channel.write(data)
             if end:
-                self._process.stdin.write_eof()
+                self._channel.write_eof()
 
     async def read(self) -> bytes:
         """
@@ -56,12 +115,11 @@ class Session:
         if self._ahead:
             chunk, self._ahead = self._ahead[:CHUNK], self._ahead[CHUNK:]
             return chunk
-        try:
-            chunk = await self._process.stdout.read(CHUNK)
-        except (asyncssh.Error, OSError) as error:
-            raise ConnectionLost("The machine stopped answering.") from error
-        if self._flooded:
+        chunk = await self._ears.taken()
+        if self._ears.flooded:
             raise OutputFlood("It was error output.", evidence=self.evidence())
+        if not chunk and self._ears.fault is not None:
+            raise ConnectionLost("The machine stopped answering.") from self._ears.fault
         if not chunk and self._connection.lost:
             raise ConnectionLost("The machine closed the connection.")
         return chunk
@@ -91,24 +149,28 @@ class Session:
 
     async def exit_status(self) -> int | None:
         """How the exec ended once stdout has, or None if the machine did not say."""
-        with suppress(asyncssh.Error, OSError):
-            await self._process.wait_closed()
-        return self._process.exit_status
+        await self._ears.closed.wait()
+        return self._channel.get_exit_status()
 
     async def stderr_tail(self, *, seconds: float) -> bytes:
         """The last 64 KiB of stderr, complete if it ends within `seconds`."""
-        await asyncio.wait([self._drain], timeout=seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ears.ended.wait()
         return self._stderr
 
     def evidence(self, stdout: bytes = b"") -> dict[str, Any]:
         """What the machine said, safe to store."""
         return {"stdout": _shown(stdout), "stderr": _shown(self._stderr)}
 
-    async def end(self) -> None:
+    def end(self) -> None:
         """Close the channel, which the machine sees as the end of stdin, and wait for nothing."""
-        self._process.close()
-        self._drain.cancel()
-        await asyncio.wait([self._drain])
+        self._channel.close()
+        self._ears.stop()
+
+    @property
+    def _stderr(self) -> bytes:
+        return bytes(self._ears.stderr[-STDERR_KEPT:])
 
     def _refuse_noise(self, seen: bytes, prefix: bytes) -> None:
         start = seen.find(prefix)
@@ -116,17 +178,6 @@ class Session:
             raise LaunchFailed(
                 "The machine printed too much and no answer.", evidence=(self.evidence(seen))
             )
-
-    async def _drain_stderr(self) -> None:
-        total = 0
-        with suppress(asyncssh.Error, OSError):
-            while chunk := await self._process.stderr.read(CHUNK):
-                self._stderr = (self._stderr + chunk)[-STDERR_KEPT:]
-                total += len(chunk)
-                if total > _MOST_STDERR:
-                    self._flooded = True
-                    self._process.close()
-                    return
 
 
 @asynccontextmanager
@@ -138,20 +189,19 @@ async def open_session(
 
     Raises `ConnectionLost`, or `LaunchFailed` if the machine opens no session in time.
     """
+    ears = _Ears(connection.meter)
     try:
         async with asyncio.timeout(deadlines.command):
-            process: asyncssh.SSHClientProcess[bytes] = await connection.ssh.create_process(
-                command, encoding=None
-            )
+            channel, _ = await connection.ssh.create_session(lambda: ears, command, encoding=None)
     except PEER_FAULTS as error:
         if connection.lost:
             raise ConnectionLost("The machine closed the connection.") from error
         raise LaunchFailed("The machine opens no session.") from error
-    session = Session(process, connection)
+    session = Session(channel, ears, connection)
     try:
         yield session
     finally:
-        await session.end()
+        session.end()
 
 
 def _marked_line(seen: bytes, prefix: bytes) -> tuple[bytes, bytes] | None:

@@ -18,10 +18,11 @@ from uuid import UUID
 import asyncssh
 
 from orchestrator.domain.errors import ConfigError
+from orchestrator.ssh.addresses import Network
 from orchestrator.ssh.keys import one_line
 
 LIFETIME: Final = timedelta(minutes=10)
-_SKEW: Final = timedelta(minutes=5)  # a machine's clock may be behind ours
+_SKEW: Final = LIFETIME / 2  # a machine's clock may be so far behind ours, or ahead of it
 _SEED: Final = 32
 # PKCS#8 of an Ed25519 key is this, then its 32 bytes (RFC 8410, section 7).
 _PKCS8: Final = bytes.fromhex("302e020100300506032b657004220420")
@@ -38,10 +39,11 @@ class CertifiedKey:
 
 @dataclass(frozen=True)
 class TrustedCa:
-    """The public half of our CA: all that machines, and the API, are told."""
+    """The public half of our CA: all that machines, and the API, are told. `sources` as in `UserCa`."""
 
     public_key: str
     fingerprint: str
+    sources: tuple[Network, ...] = ()
 
     def authorized_line(self, user_id: UUID) -> str:
         """What a supplier puts into authorized_keys, once: lets in certificates for this supplier only."""
@@ -50,12 +52,13 @@ class TrustedCa:
 
 @dataclass(frozen=True)
 class UserCa:
-    """Signs logins; for workers."""
+    """Signs logins; for workers. Where `sources` are given, a machine lets its certificates in from there only."""
 
     _key: asyncssh.SSHKey = field(repr=False)
+    sources: tuple[Network, ...] = ()
 
     @classmethod
-    def from_file(cls, path: Path) -> Self:
+    def from_file(cls, path: Path, sources: tuple[Network, ...] = ()) -> Self:
         """The CA whose key is the 32 bytes (base64) in `path`. Raises `ConfigError`."""
         try:
             mode = path.stat().st_mode
@@ -66,11 +69,13 @@ class UserCa:
             raise ConfigError(f"The user CA's key {path} can be read by others; chmod 600 it.")
         if len(seed) != _SEED:
             raise ConfigError(f"The user CA's key {path} does not hold 32 bytes.")
-        return cls(asyncssh.import_private_key(_PKCS8 + seed))
+        return cls(asyncssh.import_private_key(_PKCS8 + seed), sources)
 
     @property
     def trusted(self) -> TrustedCa:
-        return TrustedCa(f"{one_line(self._key)} {_COMMENT}", self._key.get_fingerprint())
+        return TrustedCa(
+            f"{one_line(self._key)} {_COMMENT}", self._key.get_fingerprint(), self.sources
+        )
 
     def certify(self, user_id: UUID, purpose: str, now: datetime) -> CertifiedKey:
         """A new key pair and its certificate. `purpose` stands in the machine's own log of logins."""
@@ -80,7 +85,8 @@ class UserCa:
             purpose,
             principals=[principal(user_id)],
             valid_after=now - _SKEW,
-            valid_before=now + LIFETIME,
+            valid_before=now - _SKEW + LIFETIME,
+            source_address=[str(network) for network in self.sources] or None,
             permit_x11_forwarding=False,
             permit_agent_forwarding=False,
             permit_port_forwarding=False,

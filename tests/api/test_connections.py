@@ -19,7 +19,7 @@ from orchestrator.runs.check_connection import check_connection
 from orchestrator.runs.worker import Worker
 from orchestrator.ssh.keys import fingerprint, generate_key_pair
 from orchestrator.vault import Vault
-from tests.api.conftest import Api, Supplier
+from tests.api.conftest import Api, Supplier, application, connect
 from tests.conftest import Databases
 from tests.machines import SshdMachine, sshd_machine
 
@@ -251,3 +251,26 @@ async def test_the_user_ca_is_trusted_for_one_supplier(supplier: Supplier, other
     asked = {"ssh_host": "host.example", "login": "certificate"}
     check = await supplier.client.post(CHECKS, json=asked)
     assert (check.status_code, check.json()["login"]) == (202, "certificate")
+
+
+async def test_an_hour_has_room_for_so_many(databases: Databases) -> None:
+    """Beyond an hour's worth of strange machines, or of checks, the answer is 429 with the time until the next."""
+    ssh = {"new_machines_per_hour": 2, "checks_per_hour": 1}
+    api = Api(databases, app := application(databases.api, ssh=ssh), connect(app))
+    supplier = await api.sign_up()
+    await supplier.client.put(LOGIN_KEY)
+    check = {"ssh_host": "host.example"}
+    for _ in range(2):
+        await supplier.request()
+    assert (await supplier.client.post(CHECKS, json=check)).status_code == 202
+    instance = await supplier.onboard()
+    for path, body, longest in (
+        (f"/v1/instances/{instance['id']}/runs", {}, 1800),
+        (CHECKS, check, 3600),
+    ):
+        answer = await supplier.client.post(path, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (429, "too_many_contacts")
+        assert "Retry-After" in answer.json()["remedy"]
+        assert longest - 60 <= int(answer.headers["retry-after"]) <= longest
+    for client in (supplier.client, api.client):
+        await client.aclose()

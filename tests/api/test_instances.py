@@ -9,7 +9,7 @@ import httpx
 import psycopg
 import pytest
 
-from orchestrator.database import instances
+from orchestrator.database import host_keys, instances
 from orchestrator.database.session import SERVICE
 from orchestrator.ssh.keys import fingerprint, generate_key_pair
 from tests.api.conftest import Supplier
@@ -121,8 +121,9 @@ async def test_the_host_key_on_offer_is_accepted(
         await supplier.client.post(f"{path}/host-key", json=body), 409, "host_key_not_offered"
     )
     async with supplier.api.databases.worker.transaction(SERVICE) as session:
-        await instances.pin_host_key(session, UUID(instance["id"]), pinned)
-        await instances.offer_host_key(session, UUID(instance["id"]), pinned, offered)
+        row = await instances.get(session, UUID(instance["id"]))
+        await host_keys.pin(session, row, pinned)
+        await host_keys.offer(session, row, pinned, offered)
     said = (await supplier.client.get(path)).json()
     assert (said["host_key"], said["host_key_offered"]) == (pinned, offered)
     assert said["host_key_fingerprint"] == fingerprint(pinned)
@@ -130,7 +131,7 @@ async def test_the_host_key_on_offer_is_accepted(
     assert said["host_key_offered_at"] is not None
     is_problem(await other.client.post(f"{path}/host-key", json=body), 404, "not_found")
     is_problem(
-        await supplier.client.post(f"{path}/host-key", json={"host_key": pinned}),
+        await supplier.client.post(f"{path}/host-key", json={"host_key": host_key()}),
         409,
         "host_key_not_offered",
     )

@@ -76,6 +76,23 @@ async def test_signing_in_sets_a_cookie_that_no_script_reads(
             assert "Secure" in answer.headers["set-cookie"].split("; ")
 
 
+async def test_behind_a_tls_proxy_we_are_https(
+    databases: Databases, supplier: Supplier, is_problem: Problem
+) -> None:
+    """Where a trusted proxy says https the cookie is Secure and our Origin https; where anybody else says so, neither."""
+    login = {"email": supplier.email, "password": PASSWORD}
+    proxied = application(databases.api, server={"trusted_proxies": ["127.0.0.0/8"]})
+    for app, secure in ((proxied, True), (application(databases.api), False)):
+        async with connect(app, {"X-Forwarded-Proto": "https"}) as client:
+            answer = await client.post("/v1/auth/sign-in", json=login)
+            assert ("Secure" in answer.headers["set-cookie"].split("; ")) is secure
+            cookie = {"Cookie": f"{COOKIE}={answer.json()['access_token']}"}
+            for scheme, ours in (("https", secure), ("http", not secure)):
+                headers = cookie | {"Origin": f"{scheme}://harborx.test"}
+                changed = await client.post("/v1/inventory", json=ITEM, headers=headers)
+                assert changed.status_code == (201 if ours else 401)
+
+
 @pytest.mark.parametrize(
     ("origin", "counts"),
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -169,6 +169,23 @@ def test_service_role_keys_are_the_operators(harborx: Harborx, account: str) -> 
     [operators] = harborx("keys", "list", "--json", "--service-role").documents
     assert operators["role"] == "service_role"
     assert harborx("keys", "revoke", operators["public_id"], "--service-role").status == 0
+
+
+def test_the_key_of_an_instance(harborx: Harborx, story: Storyteller) -> None:
+    """`keys create --instance` makes a key that submits for this machine, for seven days, and lists as such."""
+    made = harborx("keys", "create", "--instance", "m1")
+    assert (made.status, made.out[:8]) == (0, "hx_live_")
+    listed = harborx("keys", "list", "--json").document
+    instance = harborx("instances", "--json").document
+    assert (listed["instance_id"], listed["scopes"]) == (instance["id"], ["submit"])
+    assert listed["name"] == "Submits for m1"
+    lasts = datetime.fromisoformat(listed["expires_at"]) - datetime.now(UTC)
+    assert timedelta(days=6) < lasts < timedelta(days=7, minutes=1)
+    assert instance["id"] in harborx("keys", "list").out
+    for wrong in (["--service-role"], ["--scope", "read"], ["--expires-days", "91"]):
+        assert harborx("keys", "create", "--instance", "m1", *wrong).status == 2
+    assert harborx("keys", "create").status == 2
+    assert harborx("keys", "create", "--instance", "m2", "--json").error["error"] == "not_found"
 
 
 def test_an_unknown_scope_is_refused(harborx: Harborx, account: str) -> None:

@@ -1,6 +1,7 @@
 """
 Look at pages by hand: `python -m tests.dashboard.look FOLDER PATH...` fills a server, takes screenshots of the
-paths in both themes and three widths into FOLDER. {instance}, {run} and {failed} in a path become ids.
+paths in both themes and three widths into FOLDER. {instance}, {other}, {offered} (another host key), {run} and {failed}
+in a path become ids.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.dashboard.conftest import CHROMIUM, FLAGS
+from tests.dashboard.furnish import furnish
 from tests.dashboard.house import PASSWORD, House, house
 from tests.dashboard.seed import fleet
 
@@ -28,7 +30,14 @@ def main(folder: Path, paths: list[str]) -> None:
         user_id = server.sign_up(EMAIL)
         with server.owner() as owner:
             told = fleet(owner, user_id)
-        names = {"instance": told.instances[0], "run": told.watched, "failed": told.failed}
+            furnish(owner, told)
+        names = {
+            "instance": told.instances[0],
+            "other": told.instances[1],
+            "offered": told.instances[2],
+            "run": told.watched,
+            "failed": told.failed,
+        }
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             for theme in ("light", "dark"):

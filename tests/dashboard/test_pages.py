@@ -12,6 +12,7 @@ from playwright.sync_api import ConsoleMessage, Page, Response, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.dashboard.conftest import ARTEFACTS, SignedIn
+from tests.dashboard.furnish import furnish
 from tests.dashboard.house import PASSWORD, House
 from tests.dashboard.seed import Fleet, fleet
 
@@ -36,8 +37,12 @@ _PAGES = {
     "/profile": "/profile",
 }
 _SIGNED_OUT = ("/sign-in", "/sign-up")
-_MORE = ("/runs/{failed}", "/compare")  # other faces of a page
-_TABS = tuple(f"/instances/{{instance}}?tab={tab}" for tab in ("schedule", "history"))
+_MORE = ("/runs/{failed}", "/compare", "/compare?runs={run},{failed}")  # other faces of a page
+_TABS = (
+    *(f"/instances/{{instance}}?tab={tab}" for tab in ("history", "runs", "schedule", "audit")),
+    "/instances/{offered}?tab=host-key",
+    *(f"/runs/{{run}}?tab={tab}" for tab in ("figures", "telemetry", "raw")),
+)
 _ADDRESSES = (*list(_PAGES.values())[1:], *_MORE, *_TABS)
 # Where a page pushes out of a narrow window: the innermost elements that do.
 _OFFENDERS = """() => [...document.querySelectorAll('main *')]
@@ -45,6 +50,12 @@ _OFFENDERS = """() => [...document.querySelectorAll('main *')]
         && ![...one.children].some(child => child.getBoundingClientRect().right > document.documentElement.clientWidth + 1))
     .slice(0, 5).map(one => one.outerHTML.slice(0, 200))"""
 _FITS = "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+
+_IMPORTED = """name,host,port,user,gpu,count,price
+machine-1,203.0.113.1,41022,root,NVIDIA H100,8,19.60
+machine-2,,22,root,NVIDIA H100,8,19.60
+machine-3,203.0.113.3,22,ubuntu,NVIDIA L40S,1,0.90
+"""
 
 # What the browser itself calls an error, and is an answer: nobody is signed in, there is no schedule.
 _ANSWERS = re.compile(r"401 .*/v1/profile\)$|404 .*/v1/instances/[0-9a-f-]{36}/schedule\)$")
@@ -59,7 +70,9 @@ Opened = Callable[..., Page]
 def seeded(idle_server: House) -> Fleet:
     user_id = idle_server.sign_up(_EMAIL)
     with idle_server.owner() as owner:
-        return fleet(owner, user_id)
+        told = fleet(owner, user_id)
+        furnish(owner, told)
+        return told
 
 
 @pytest.fixture
@@ -77,9 +90,15 @@ def opened(idle_server: House, seeded: Fleet, new_page: SignedIn) -> Iterator[Op
         page = new_page(idle_server, email, **context)
         page.on("console", heard)
         page.on("pageerror", lambda error: faults.append(str(error)))
-        first, other = seeded.instances[:2]
+        first, other, offered = seeded.instances[:3]
         page.goto(
-            address.format(instance=first, other=other, run=seeded.watched, failed=seeded.failed)
+            address.format(
+                instance=first,
+                other=other,
+                offered=offered,
+                run=seeded.watched,
+                failed=seeded.failed,
+            )
         )
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         expect(page.locator(".mantine-Skeleton-root")).to_have_count(0)
@@ -109,6 +128,19 @@ def test_a_page_has_no_error_no_barrier_and_fits(opened: Opened, address: str, t
         page.wait_for_function(_FITS, timeout=5_000)
     except PlaywrightTimeout:
         pytest.fail(f"{address} scrolls sideways at 360 px: {page.evaluate(_OFFENDERS)}")
+    assert not _barriers(page)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_preview_of_an_import_has_no_barrier_and_fits(opened: Opened, theme: str) -> None:
+    """Machines that can be onboarded, and one that can't."""
+    page = opened("/instances/import", color_scheme=theme, viewport={"width": 1280, "height": 900})
+    page.get_by_label("Machines", exact=True).fill(_IMPORTED)
+    expect(page.get_by_role("row")).to_have_count(1 + 3)
+    page.screenshot(path=ARTEFACTS / f"page-import-preview-{theme}.png", full_page=True)
+    assert not _barriers(page)
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.wait_for_function(_FITS, timeout=5_000)
     assert not _barriers(page)
 
 
@@ -170,8 +202,10 @@ def test_g_and_a_letter_go_to_a_page(opened: Opened, idle_server: House) -> None
 
 def test_letters_typed_into_a_field_are_no_shortcuts(opened: Opened, idle_server: House) -> None:
     page = opened("/profile")
-    page.get_by_label("Company name").press_sequentially("gi?/")
-    expect(page.get_by_label("Company name")).to_have_value("gi?/")
+    company = page.get_by_label("Company name")
+    company.clear()
+    company.press_sequentially("gi?/")
+    expect(company).to_have_value("gi?/")
     expect(page).to_have_url(f"{idle_server.address}/profile")
     expect(page.get_by_role("dialog")).to_have_count(0)
 

@@ -20,6 +20,7 @@ from tests.dashboard.live_run import LiveRun, cutter, live_run
 from tests.dashboard.seed import Fleet, fleet
 
 _DROPS = 100
+_MORE_THAN_KEPT = 30_005  # MOST_LINES in story.ts, and five more
 
 
 @pytest.fixture(scope="module")
@@ -160,16 +161,53 @@ def test_the_log_follows_until_one_scrolls_up_and_again_when_asked(
     run.tell(*(("log", {"text": f"line {number}"}) for number in range(60)))
     expect(_line(page, "line 59")).to_be_in_viewport()
     page.mouse.wheel(0, -600)
-    again = page.get_by_role("button", name="Paused: follow again")
-    expect(again).to_be_visible()
+    follow = page.get_by_role("button", name="Follow", exact=True)
+    expect(follow).to_have_attribute("aria-pressed", "false")
     run.tell(("log", {"text": "line 60"}))
     expect(page.get_by_text("61 of 61 events")).to_be_visible()
     expect(_line(page, "line 60")).not_to_be_in_viewport()
-    again.click()
+    follow.click()
     expect(_line(page, "line 60")).to_be_in_viewport()
     run.tell(("log", {"text": "line 61"}))
     expect(_line(page, "line 61")).to_be_in_viewport()
-    expect(again).to_have_count(0)
+    expect(follow).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_paused_log_stands_still_and_counts_what_comes(
+    idle_server: House, new_page: SignedIn, begun: Callable[[str], LiveRun]
+) -> None:
+    """Also at its end, where a log follows by itself, and also for a single line."""
+    run = begun("run-paused@example.com")
+    page = _watch(new_page, idle_server, "run-paused@example.com", run)
+    run.tell(*(("log", {"text": f"line {number}"}) for number in range(60)))
+    expect(_line(page, "line 59")).to_be_in_viewport()
+    page.get_by_role("button", name="Pause", exact=True).click()
+    for count in (1, 2, 40):
+        told = run.last_seq - 60
+        run.tell(*(("log", {"text": f"later {told + n}"}) for n in range(count - told)))
+        expect(page.get_by_text(f"Paused, {count} new.")).to_be_visible()
+        expect(_line(page, "line 59")).to_be_in_viewport()
+        expect(_line(page, f"later {count - 1}")).not_to_be_in_viewport()
+    page.get_by_role("button", name="Follow", exact=True).click()
+    expect(_line(page, "later 39")).to_be_in_viewport()
+    expect(page.get_by_text("Paused,")).to_have_count(0)
+
+
+def test_a_log_longer_than_the_page_keeps_is_handed_out_whole(
+    idle_server: House, new_page: SignedIn, begun: Callable[[str], LiveRun]
+) -> None:
+    run = begun("run-long@example.com")
+    run.owner.execute(
+        "INSERT INTO gpu_test_events (run_id, seq, user_id, t, type, body)"
+        " SELECT %s, n, %s, n, 'log', jsonb_build_object('text', 'word ' || n) FROM generate_series(1, %s) n",
+        (run.id, run.user_id, _MORE_THAN_KEPT),
+    )
+    run.last_seq = _MORE_THAN_KEPT
+    run.tell(("log", {"text": "the last"}))
+    page = _watch(new_page, idle_server, "run-long@example.com", run)
+    expect(page.get_by_text("the first 6 are not kept on this page")).to_be_visible(timeout=60_000)
+    # Of a run that goes on, as far as the page knows it.
+    assert [event["seq"] for event in _downloaded(page)] == list(range(1, run.last_seq + 1))
 
 
 def test_no_event_is_lost_or_comes_twice_when_the_line_drops_a_hundred_times(

@@ -11,7 +11,17 @@ import psycopg
 import pytest
 from sqlalchemy import func, select, text
 
-from orchestrator.database import instances, results, runs, schedules
+from orchestrator.config import SshSettings
+from orchestrator.database import (
+    connection_checks,
+    contacts,
+    instances,
+    machine_logins,
+    results,
+    runs,
+    schedules,
+)
+from orchestrator.database.connection_checks import NewCheck
 from orchestrator.database.models import Instance
 from orchestrator.database.session import LOGIN, NOBODY, SERVICE, Database, Session
 from orchestrator.domain.errors import (
@@ -21,8 +31,10 @@ from orchestrator.domain.errors import (
     InvalidInput,
     NotFound,
     RunInProgress,
+    TooManyContacts,
 )
 from orchestrator.domain.timetable import Timetable
+from orchestrator.runs.fire_schedules import fire_due
 from tests.conftest import Databases
 from tests.database.conftest import Tenant
 
@@ -250,6 +262,141 @@ async def test_a_returned_connection_acts_as_nobody(tenant: Tenant, end: str) ->
             assert uid.scalar_one() is None
     finally:
         await database.close()
+
+
+async def _let_in(tenant: Tenant, instance: Instance, run_id: UUID) -> None:
+    """The run logged in to the machine, and has ended."""
+    async with tenant.databases.worker.transaction(SERVICE) as session:
+        await machine_logins.note(session, tenant.user_id, instance.id, instance.id, {})
+        await _end(session, run_id)
+
+
+async def _end(session: Session, run_id: UUID) -> None:
+    ending = (
+        "WITH run AS (UPDATE gpu_test_runs SET state = 'passed', finished_at = now()"
+        " WHERE id = :id RETURNING instance_id)"
+        " UPDATE gpu_instances SET test_status = 'completed' WHERE id IN (SELECT instance_id FROM run)"
+    )
+    await session.exec(text(ending), params={"id": run_id})  # type: ignore[call-overload]
+
+
+async def test_an_hour_has_room_for_so_many_strange_machines(tenant: Tenant, other: Tenant) -> None:
+    """
+    Of many requests at once over several servers an hour's worth are granted; the rest are refused with the time
+    until the next, which leaves nothing behind. Another supplier is not concerned.
+    """
+    machines = [await tenant.onboard() for _ in range(12)]
+    servers = [tenant.databases.api, Database(tenant.databases.logins.api)]
+
+    async def ask(who: Tenant, database: Database, instance: Instance) -> UUID:
+        async with database.transaction(who.principal) as session:
+            run = await runs.request(session, instance.id, "api", {}, new_machines_per_hour=5)
+            return run.id
+
+    try:
+        asked = (ask(tenant, servers[n % 2], each) for n, each in enumerate(machines))
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [each for each in outcomes if isinstance(each, TooManyContacts)]
+        assert [isinstance(each, UUID) for each in outcomes].count(True) == 5
+        assert len(refused) == 7
+        assert all(710 <= each.evidence["retry_after"] <= 720 for each in refused)  # 3600 s / 5
+        assert stored(tenant.databases) == (5, 5)
+        assert await ask(other, servers[0], await other.onboard())
+    finally:
+        await servers[1].close()
+
+
+async def test_what_is_spent_comes_back_with_time(tenant: Tenant) -> None:
+    """A fifth of the hour later there is room for one more of five, and no more than one."""
+    for _ in range(5):
+        await _ask_five(tenant, await tenant.onboard())
+    async with tenant.databases.worker.transaction(SERVICE) as session:
+        earlier = "UPDATE contact_rates SET whole_at = whole_at - interval '721 seconds'"
+        await session.exec(text(earlier))  # type: ignore[call-overload]
+    await _ask_five(tenant, await tenant.onboard())
+    with pytest.raises(TooManyContacts):
+        await _ask_five(tenant, await tenant.onboard())
+
+
+async def test_a_machine_that_lets_us_in_is_no_stranger(tenant: Tenant) -> None:
+    """
+    The test after one that logged in costs nothing, and costs again after one that did not, with another address,
+    or where the instance was deleted and onboarded anew.
+    """
+    one = await tenant.onboard()
+    for _ in range(8):
+        await _let_in(tenant, one, await _ask_five(tenant, one))
+    elsewhere = await tenant.onboard()
+    await _let_in(tenant, elsewhere, await _ask_five(tenant, elsewhere))  # the second of five
+    async with tenant.databases.api.transaction(tenant.principal) as session:
+        await instances.change(session, elsewhere.id, {"ssh_host": "another.example"})
+    for _ in range(3):
+        async with tenant.databases.worker.transaction(SERVICE) as session:
+            await _end(session, await _ask_five(tenant, elsewhere))
+    with pytest.raises(TooManyContacts):
+        await _ask_five(tenant, elsewhere)
+    async with tenant.databases.api.transaction(tenant.principal) as session:
+        await instances.delete(session, elsewhere.id)
+    with pytest.raises(TooManyContacts):
+        await _ask_five(tenant, await tenant.onboard())
+    assert await _ask_five(tenant, one)
+
+
+async def test_what_a_schedule_asks_for_waits_for_its_turn(tenant: Tenant) -> None:
+    """A due time is never refused: its run is queued, and its job comes when the supplier's hour has room again."""
+    machines = [await tenant.onboard() for _ in range(4)]
+    for instance in machines:
+        async with tenant.databases.api.transaction(tenant.principal) as session:
+            await schedules.put(
+                session, instance.id, Timetable(every_hours=6), enabled=True, options={}
+            )
+    async with tenant.databases.worker.transaction(SERVICE) as session:
+        due = "UPDATE gpu_test_schedules SET next_due_at = now(), next_fire_at = now()"
+        await session.exec(text(due))  # type: ignore[call-overload]
+    assert await fire_due(tenant.databases.worker, new_machines_per_hour=2) == 4
+    async with tenant.databases.worker.transaction(SERVICE) as session:
+        found = await session.exec(
+            text(
+                "SELECT extract(epoch FROM r.not_before - r.created_at), r.not_before = j.scheduled_at"
+                " FROM gpu_test_runs r JOIN procrastinate_jobs j ON j.args ->> 'run_id' = r.id::text"
+                " ORDER BY r.not_before NULLS FIRST"
+            )
+        )  # type: ignore[call-overload]
+        rows = [tuple(row) for row in found.all()]
+    assert rows == [(None, None), (None, None), (1800, True), (3600, True)]
+
+
+async def test_an_hour_has_room_for_so_many_checks(tenant: Tenant) -> None:
+    """Connection checks have an hour's worth of their own, whether they have ended or not."""
+
+    async def check() -> None:
+        async with tenant.databases.api.transaction(tenant.principal) as session:
+            new = NewCheck(uuid4(), tenant.user_id, "host.example", 22, "root", "shared", {})
+            await connection_checks.add(session, new, 2)
+        async with tenant.databases.worker.transaction(SERVICE) as session:
+            await session.exec(text("DELETE FROM connection_checks"))  # type: ignore[call-overload]
+
+    await check()
+    await check()
+    with pytest.raises(TooManyContacts):
+        await check()
+    await _ask_five(tenant, await tenant.onboard())
+
+
+def test_the_settings_are_what_the_database_has_by_default() -> None:
+    """Whoever asks without the settings at hand asks under their defaults."""
+    ssh = SshSettings()
+    assert (ssh.new_machines_per_hour, ssh.checks_per_hour) == (
+        contacts.NEW_MACHINES_PER_HOUR,
+        contacts.CHECKS_PER_HOUR,
+    )
+
+
+async def _ask_five(tenant: Tenant, instance: Instance) -> UUID:
+    """Ask for a test where five strange machines an hour are granted."""
+    async with tenant.databases.api.transaction(tenant.principal) as session:
+        run = await runs.request(session, instance.id, "api", {}, new_machines_per_hour=5)
+        return run.id
 
 
 async def test_what_the_server_refuses_has_our_errors(databases: Databases) -> None:

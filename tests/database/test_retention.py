@@ -27,10 +27,14 @@ INSERT INTO sessions (user_id, user_agent, expires_at, revoked_at) VALUES
     (%(user)s, 'revoked', now() + interval '1 day', now() - interval '6 days'),
     (%(user)s, 'over', now() - interval '8 days', NULL),
     (%(user)s, 'over', now() + interval '1 day', now() - interval '8 days');
+INSERT INTO attempts (id, kept_until) VALUES
+    (convert_to(rpad('counted', 32), 'UTF8'), now() + interval '1 minute'),
+    (convert_to(rpad('over', 32), 'UTF8'), now() - interval '1 second');
 """
 _LEFT = """
 SELECT gpu_model FROM gpu_inventory UNION ALL SELECT ssh_host FROM connection_checks
 UNION ALL SELECT user_agent FROM sessions
+UNION ALL SELECT rtrim(convert_from(id, 'UTF8')) FROM attempts
 """
 
 
@@ -48,7 +52,7 @@ def left(databases: Databases) -> set[object]:
         return {row[0] for row in connection.execute(_LEFT.encode())}
 
 
-KEPT = {"there", "deleted", "young", "live", "expired", "revoked"}
+KEPT = {"there", "deleted", "young", "live", "expired", "revoked", "counted"}
 
 
 async def test_what_is_over_is_forgotten_and_nothing_else(
@@ -93,6 +97,7 @@ async def test_a_backlog_is_forgotten_piecewise(seeded: Databases) -> None:
         ("gpu_inventory", "gpu_inventory_deleted"),
         ("connection_checks", "connection_checks_old"),
         ("sessions", "sessions_ended"),
+        ("attempts", "attempts_old"),
     ],
 )
 def test_forgetting_reads_an_index(seeded: Databases, table: str, index: str) -> None:

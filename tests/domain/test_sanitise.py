@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.domain.sanitise import printable, require_storable
+from orchestrator.domain.sanitise import printable, require_storable, shown
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "safe"),
     [
         ("\x1b[31mred\x1b[0m", "red"),
         ("\x1b]52;c;ZWNobyBoaQ==\x07after", "after"),
@@ -26,13 +26,15 @@ from orchestrator.domain.sanitise import printable, require_storable
         ("\x1bcreset", "creset"),
         ("a\u202eb\u2066c\u200fd\u061ce", "a\ufffdb\ufffdc\ufffdd\ufffde"),
         ("a\x00b\x7fc\x85d\re", "a\ufffdb\ufffdc\ufffdd\ufffde"),
+        ("a\u200bb\u2060c\ufeffd\U000e0041e", "a\ufffdb\ufffdc\ufffdd\ufffde"),
+        ("one\u2028two\u2029three", "one\ufffdtwo\ufffdthree"),
         ("line\n\tindented", "line\n\tindented"),
         ("Größe 漢字 🚢", "Größe 漢字 🚢"),
     ],
 )
-def test_what_a_terminal_would_obey_is_gone(text: str, shown: str) -> None:
+def test_what_a_terminal_would_obey_is_gone(text: str, safe: str) -> None:
     """Escape sequences vanish, controls and overrides become U+FFFD, newline and tab stay."""
-    assert printable(text) == shown
+    assert printable(text) == safe
 
 
 @settings(max_examples=100, deadline=None)
@@ -43,12 +45,17 @@ def test_what_a_terminal_would_obey_is_gone(text: str, shown: str) -> None:
 )
 def test_no_control_is_left_whatever_the_text(text: str) -> None:
     """No text leaves a control or an override character, nor more characters than allowed."""
-    shown = printable(text, 20)
-    assert len(shown) <= 20
-    assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"]
-    assert not set(shown) & set(
-        "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-    )
+    safe = printable(text, 20)
+    assert len(safe) <= 20
+    assert not [c for c in safe if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"]
+    assert not set(safe) & set("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def test_json_is_safe_however_deep_and_whole() -> None:
+    """Texts and names of a document are made safe wherever they are, and nothing is cut or counted as text."""
+    long = "x" * 10_000
+    told = shown({"\x1b[1ma": [{"b": "\x9b31mc"}, 1.5, True, None], "long": long})
+    assert told == {"a": [{"b": "c"}, 1.5, True, None], "long": long}
 
 
 def test_long_text_is_cut_and_says_so() -> None:

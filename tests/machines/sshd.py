@@ -91,7 +91,26 @@ class SshdMachine:
 
     def restore_host_key(self, private_key: bytes) -> str:
         """This host key from now on, in OpenSSH format; returns its line."""
+        return self.show_host_keys(private_key)
+
+    def show_host_keys(
+        self, private_key: bytes, *others: bytes, certificate: str | None = None
+    ) -> str:
+        """
+        These host keys from now on, in OpenSSH format, the first of a kind shown and the others announced; returns the first
+        one's line. With the `certificate` the first is shown in it.
+        """
         self.host_key = _write_host_key(self.folder, private_key)
+        lines = [f"HostKey {self.folder}/host_key"]
+        for number, other in enumerate(others):
+            _write_host_key(self.folder, other, f"host_key_{number}")
+            lines.append(f"HostKey {self.folder}/host_key_{number}")
+        if certificate is not None:
+            (self.folder / "host_certificate").write_text(certificate)
+            lines.append(f"HostCertificate {self.folder}/host_certificate")
+        config = self.folder / "sshd_config"
+        kept = [line for line in config.read_text().splitlines() if not line.startswith("Host")]
+        config.write_text("\n".join((*lines, *kept, "")))
         assert self._process is not None
         before = self.log.count(_LISTENS)
         self._process.send_signal(signal.SIGHUP)  # sshd executes itself anew
@@ -205,8 +224,8 @@ def _new_host_key(kind: str) -> bytes:
     return asyncssh.generate_private_key(kind).export_private_key("openssh")
 
 
-def _write_host_key(folder: Path, private_key: bytes) -> str:
-    file = folder / "host_key"
+def _write_host_key(folder: Path, private_key: bytes, name: str = "host_key") -> str:
+    file = folder / name
     file.unlink(missing_ok=True)
     file.touch(mode=0o600)
     file.write_bytes(private_key)

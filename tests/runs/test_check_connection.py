@@ -229,6 +229,19 @@ async def test_a_forbidden_address_is_not_contacted(marketplace: Marketplace) ->
     assert story(check) == [("address", "failed")]
 
 
+async def test_what_a_name_stands_for_inside_is_not_told(marketplace: Marketplace) -> None:
+    """A name that only our own resolver knows, of an address out of bounds, is checked like one that nobody knows."""
+    with_ssh(marketplace)
+    told = []
+    for host in ("localhost", "nowhere.invalid"):
+        target = Target(host, 2222, "root", generate_key_pair().private_key)
+        check = await checked(marketplace, target)
+        details = [(step["name"], step["state"], step["detail"]) for step in check.steps]
+        told.append((check.error_code, check.error_message, check.evidence, details))
+    assert told[0] == told[1]
+    assert told[0][0] == "host_unreachable"
+
+
 async def test_a_machine_without_python_says_so(
     marketplace: Marketplace, bare_machine: SshdMachine
 ) -> None:

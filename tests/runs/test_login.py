@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from orchestrator.database import audit, instances
+from orchestrator.database import audit, host_keys
 from orchestrator.database.models import AuditEntry, Instance
 from orchestrator.database.session import supplier
 from orchestrator.domain.errors import HostKeyNotOffered
@@ -26,7 +26,7 @@ async def entries(marketplace: Marketplace, instance_id: UUID, action: str) -> l
 
 async def accept(marketplace: Marketplace, instance: Instance, host_key: str) -> None:
     async with marketplace.databases.api.transaction(supplier(marketplace.user_id)) as session:
-        await instances.accept_host_key(session, instance.id, host_key)
+        await host_keys.accept(session, instance.id, host_key)
 
 
 async def test_every_login_is_on_record(
@@ -72,7 +72,7 @@ async def test_another_host_key_is_offered_and_taken_by_its_text(
     )
     assert (await marketplace.execute(instance)).error_code == "python_missing"
     with pytest.raises(HostKeyNotOffered):
-        await accept(marketplace, instance, second)
+        await accept(marketplace, instance, pinned)
 
 
 async def test_an_offer_ends_when_the_pinned_key_is_back(

@@ -73,6 +73,14 @@ async def test_a_flood_is_cut_off_and_costs_no_memory(agent: AgentArchive) -> No
     assert peak < 24 * 1024 * 1024  # both ends of the connection live in this process
 
 
+async def test_a_machine_that_never_pauses_is_given_up_too(agent: AgentArchive) -> None:
+    """The deadline counts although there is always something to read."""
+    async with following_of("one_gigabyte", agent) as following:
+        deadline = asyncio.get_running_loop().time()
+        with pytest.raises(AgentTimedOut):
+            [_ async for _ in following.chunks(deadline=deadline)]
+
+
 async def test_stderr_does_not_stop_stdout(agent: AgentArchive) -> None:
     """1 MiB of stderr ahead of the end line neither blocks nor hides it."""
     async with following_of("stderr_before_end", agent) as following:

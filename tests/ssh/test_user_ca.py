@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -74,6 +75,42 @@ async def test_a_certificate_is_good_for_one_supplier_and_for_minutes(
     with pytest.raises(LoginRefused):
         async with connect(_target(trusting, ca, user_id, datetime.now(UTC) - late)):
             pass
+
+
+async def test_a_certificate_is_good_for_ten_minutes_at_most(ca: UserCa) -> None:
+    """From its first second to its last, a clock that is wrong included; and it allows nothing but commands."""
+    written = asyncssh.import_certificate(
+        ca.certify(SUPPLIER, "run 7", datetime.now(UTC)).certificate or ""
+    )
+    assert written._valid_before - written._valid_after <= 600  # type: ignore[attr-defined]
+    assert written.options == {}
+    assert written.principals == [f"harborx-{SUPPLIER}"]
+
+
+@pytest.mark.parametrize(("source", "let_in"), [("127.0.0.0/8", True), ("192.0.2.0/24", False)])
+async def test_a_certificate_is_good_from_our_addresses_only(
+    trusting: SshdMachine, ca: UserCa, source: str, let_in: bool
+) -> None:
+    """A machine refuses it from anywhere else, so that a login that got away opens nothing."""
+    bound = replace(ca, sources=(ip_network(source),))
+    target = _target(trusting, bound, SUPPLIER, datetime.now(UTC))
+    if let_in:
+        async with connect(target) as connection:
+            assert not connection.lost
+        return
+    with pytest.raises(LoginRefused):
+        async with connect(target):
+            pass
+    assert trusting.await_log("not from a permitted source address")
+
+
+async def test_a_certificate_forwards_nothing(trusting: SshdMachine, ca: UserCa) -> None:
+    """Whoever holds it reaches no network behind the machine, and has the machine listen for nobody."""
+    async with connect(_target(trusting, ca, SUPPLIER, datetime.now(UTC))) as connection:
+        with pytest.raises(asyncssh.ChannelOpenError):
+            await connection.ssh.open_connection("127.0.0.1", trusting.port)
+        with pytest.raises(asyncssh.ChannelListenError):
+            await connection.ssh.start_server(lambda *_: True, "127.0.0.1", 0)
 
 
 async def test_another_ca_is_refused(trusting: SshdMachine, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import createClient from "openapi-fetch";
+import { printable } from "./printable";
 import type { components, paths } from "./schema";
 
 export type Shapes = components["schemas"];
@@ -32,7 +33,7 @@ interface Answer<T> {
   response: Response;
 }
 
-/** The data of an answer. Throws `ProblemError` for every refusal, also where nothing of ours was reached. */
+/** The data of an answer, printable. Throws `ProblemError` for every refusal, also where nothing of ours was reached. */
 export async function take<T>(asked: Promise<Answer<T>>): Promise<T> {
   let answer: Answer<T>;
   try {
@@ -40,8 +41,11 @@ export async function take<T>(asked: Promise<Answer<T>>): Promise<T> {
   } catch {
     throw new ProblemError(0, UNREACHED);
   }
-  if (answer.response.ok) return answer.data as T;
-  throw new ProblemError(answer.response.status, asProblem(answer.error, answer.response.status));
+  if (answer.response.ok) return printable(answer.data as T);
+  throw new ProblemError(
+    answer.response.status,
+    asProblem(printable(answer.error), answer.response.status),
+  );
 }
 
 /** A new key for `Idempotency-Key`: made once a form is filled, and sent with each try. */

@@ -1,5 +1,6 @@
+import { QueryClient } from "@tanstack/react-query";
 import { expect, test } from "vitest";
-import { merge, type Overview } from "./fleet";
+import { adopt, fleetQuery, merge, type Overview } from "./fleet";
 
 const row = (id: string, minute = 0, status = "active") =>
   ({ id, status, created_at: new Date(Date.UTC(2026, 0, 1, 0, minute)).toISOString() }) as Overview;
@@ -22,4 +23,16 @@ test("a removed row is gone, and a new one stands where its age puts it", () => 
 test("no change leaves the very same array, which costs the table nothing", () => {
   const rows = [row("a")];
   expect(merge(rows, { items: [], removed: [] })).toBe(rows);
+});
+
+test("news of one instance does not make the others look as if they had been read", async () => {
+  const client = new QueryClient();
+  client.setQueryData(fleetQuery.queryKey, [row("a")]);
+  const isOld = () => client.getQueryState(fleetQuery.queryKey)?.isInvalidated;
+  adopt(client, { items: [row("a", 0, "failed")], removed: [] });
+  expect(isOld()).toBe(false);
+  await client.invalidateQueries({ queryKey: fleetQuery.queryKey });
+  adopt(client, { items: [], removed: [] });
+  adopt(client, { items: [row("a", 0, "active")], removed: [] });
+  expect(isOld()).toBe(true);
 });

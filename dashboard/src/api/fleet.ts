@@ -1,6 +1,13 @@
-import { type QueryClient, queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
+import {
+  type QueryClient,
+  queryOptions,
+  skipToken,
+  useQuery,
+  useQueryClient,
+} from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { api, type Shapes, take } from "./client";
+import { readJson } from "./printable";
 import { type LineState, openStream } from "./stream";
 
 export type Overview = Shapes["Overview"];
@@ -11,6 +18,13 @@ export interface Changes {
 }
 
 const KEY = ["instances"] as const;
+const EXTENT = ["extent of the instances"] as const;
+
+/**
+ * How much of the fleet is known: its first page; all of it; all of it as it was before it could not be read again. What
+ * the stream tells comes on top, and hides no failure.
+ */
+export type Extent = "first" | "whole" | "old";
 const FIRST_PAGE = 200; // more than a screen, and soon there
 const PAGE = 1000;
 
@@ -32,13 +46,22 @@ export function useFleet() {
   useEffect(() => follow(client, setLine), [client]);
   // Read behind the stream's first word, so that nothing changes unseen between the two.
   const query = useQuery({ ...fleetQuery, enabled: line !== "connecting" });
-  return { ...query, line };
+  const { data: extent = "first" } = useQuery<Extent>({
+    queryKey: EXTENT,
+    queryFn: skipToken,
+    gcTime: Number.POSITIVE_INFINITY,
+  });
+  return { ...query, line, extent };
 }
 
 /** Puts changes into what is known of the fleet. */
 export function adopt(client: QueryClient, changes: Changes): void {
   for (const heard of readings) heard.push(changes);
+  const mustBeRead = client.getQueryState(KEY)?.isInvalidated;
   client.setQueryData(fleetQuery.queryKey, (rows) => rows && merge(rows, changes));
+  // A change is news of its own instances: what was to be read again still is.
+  if (mustBeRead)
+    void client.invalidateQueries({ queryKey: KEY, exact: true, refetchType: "none" });
 }
 
 export function merge(rows: Overview[], { items, removed }: Changes): Overview[] {
@@ -75,7 +98,7 @@ function follow(client: QueryClient, onState: (state: LineState) => void): () =>
         reread();
         onState("live");
       }
-      adopt(client, JSON.parse(event.data) as Changes);
+      adopt(client, readJson(event.data) as Changes);
     },
     onRefused: reread, // whose refusal says why
   });
@@ -93,9 +116,17 @@ async function readAll(client: QueryClient, signal: AbortSignal): Promise<Overvi
       rows = rows.concat(page.items);
       cursor = page.next_cursor;
       // Who waits for the first time sees the newest instances at once.
-      if (cursor) client.setQueryData(KEY, (known: Overview[] | undefined) => known ?? rows);
+      if (cursor && client.getQueryData(KEY) === undefined) {
+        client.setQueryData<Extent>(EXTENT, "first");
+        client.setQueryData(KEY, rows);
+      }
     } while (cursor);
+    client.setQueryData<Extent>(EXTENT, "whole");
     return heard.reduce(merge, rows);
+  } catch (error) {
+    if (!signal.aborted)
+      client.setQueryData<Extent>(EXTENT, (known) => (known === "whole" ? "old" : known));
+    throw error;
   } finally {
     readings.delete(heard);
   }

@@ -6,8 +6,9 @@ import { StateBadge } from "../../parts/Badges";
 import { LinkAnchor } from "../../parts/Links";
 import { Time } from "../../parts/Time";
 import classes from "./CompareTable.module.css";
-import { type Cell, changeText, type Row, type Group as Rows } from "./compare";
+import { changeText, type Group as Rows } from "./compare";
 import type { Chosen } from "./compareSearch";
+import type { Cell, Row } from "./row";
 import type { Column } from "./useSides";
 
 interface Props {

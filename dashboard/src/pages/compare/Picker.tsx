@@ -5,7 +5,7 @@ import { useState } from "react";
 import { api, take } from "../../api/client";
 import { fleetQuery, type Overview } from "../../api/fleet";
 import { relative } from "../../parts/format";
-import { ProblemAlert } from "../../parts/ProblemAlert";
+import { ReadFault } from "../../parts/ReadFault";
 import { MOST_SIDES } from "./compare";
 import type { Chosen } from "./compareSearch";
 
@@ -30,7 +30,7 @@ export function Picker({ chosen, onAdd }: Props) {
         ? { kind: "instance", id: instanceId }
         : { kind: "run", id: what };
   const why = reason(added, chosen);
-  if (fleet.error) return <ProblemAlert error={fleet.error} />;
+  if (fleet.error && !fleet.data) return <ReadFault of={fleet} />;
   return (
     <Group
       component="form"

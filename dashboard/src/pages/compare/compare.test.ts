@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Result } from "../run/runQueries";
+import type { Figure, Result } from "../run/runQueries";
 import { changeText, differentConditions, groupsOf, type Side } from "./compare";
 import { chosenOf, searchOf } from "./compareSearch";
 
@@ -15,6 +15,7 @@ const side = (key: string, told: Partial<Result>): Side => ({
   instance: undefined,
   run: undefined,
   result: result(told),
+  figures: undefined,
 });
 
 const row = (sides: Side[], name: string) =>
@@ -55,6 +56,44 @@ describe("groupsOf", () => {
     expect(row(sides, "Power")?.differs).toBe(true);
     expect(row(sides, "Verdict")?.differs).toBe(false);
     expect(row(sides, "Inference")).toBeUndefined();
+  });
+});
+
+describe("further figures", () => {
+  const figure = (told: Partial<Figure>) =>
+    ({
+      ...{ name: "inference", gpu_index: null, unit: "images/s", low: null, high: null },
+      ...{ configuration: { batch_size: 32, precision: "fp16" }, ...told },
+    }) as Figure;
+  const measured = (key: string, ...figures: Figure[]): Side => ({ ...side(key, {}), figures });
+
+  it("stand beside the same figure of the others: name, GPU and conditions", () => {
+    const other = figure({ value: 900, configuration: { batch_size: 64, precision: "fp16" } });
+    const sides = [
+      measured("1", figure({ value: 500, low: 495, high: 505 })),
+      measured("2", figure({ value: 550 }), other),
+      measured("3"),
+    ];
+    const same = row(sides, "inference (batch 32, fp16)");
+    expect(same?.cells.map((cell) => cell.text)).toEqual(["500 images/s", "550 images/s", "–"]);
+    expect(same?.cells.map((cell) => cell.change)).toEqual([null, 10, null]);
+    expect(same?.cells.map((cell) => cell.rank)).toEqual([null, "best", null]);
+    expect(same?.cells[0]?.note).toBe("495 to 505 (± 1%)");
+    expect(row(sides, "inference (batch 64, fp16)")?.cells.map((cell) => cell.text)).toEqual([
+      ...["–", "900 images/s", "–"],
+    ]);
+  });
+
+  it("are ranked by unit: more of a rate, less of a time, and neither of a ratio", () => {
+    const best = (unit: string) => {
+      const sides = [1, 2].map((value) => measured(`${value}`, figure({ value, unit })));
+      return row(sides, "inference (batch 32, fp16)")?.cells.findIndex((each) => each.rank);
+    };
+    expect([best("GB/s"), best("ms"), best("ratio")]).toEqual([1, 0, -1]);
+  });
+
+  it("that nobody could measure are left out", () => {
+    expect(row([measured("1", figure({ value: null }))], "inference")).toBeUndefined();
   });
 });
 

@@ -15,8 +15,9 @@ import {
 import { imagesForADollar } from "../../parts/value";
 import type { Instance } from "../instance/instanceQueries";
 import { conditionFacts, imagesPerJoule } from "../run/resultRows";
-import type { Result, Run } from "../run/runQueries";
-import { spread } from "../run/sentence";
+import type { Figure as Further, Result, Run } from "../run/runQueries";
+import { furtherRows } from "./furtherFigures";
+import { type Better, intervalText, numberRow, type Row } from "./row";
 
 /** What stands in one column: a run, or an instance by its latest result. */
 export interface Side {
@@ -24,21 +25,8 @@ export interface Side {
   instance: Instance | undefined;
   run: Run | undefined;
   result: Result | undefined;
-}
-
-export interface Cell {
-  text: string;
-  /** The 95 % interval, under the value. */
-  note: string;
-  /** Against the first column, in percent; null where it can't be told. */
-  change: number | null;
-  rank: "best" | "worst" | null;
-}
-
-export interface Row {
-  name: string;
-  differs: boolean;
-  cells: Cell[];
+  /** What its run measured beside the result. */
+  figures: Further[] | undefined;
 }
 
 export interface Group {
@@ -54,6 +42,7 @@ export function groupsOf(sides: Side[]): Group[] {
     { name: "Facts", rows: facts(sides) },
     { name: "Conditions", rows: conditions(results) },
     { name: "Figures", rows: FIGURES.map((figure) => figureRow(figure, sides)) },
+    { name: "Further figures", rows: furtherRows(sides) },
   ].map((group) => ({
     ...group,
     rows: group.rows.filter((row) => row.cells.some((cell) => cell.text !== UNKNOWN)),
@@ -134,8 +123,7 @@ interface Figure {
   name: string;
   value: (side: Side) => number | null | undefined;
   format: (value: number | null | undefined) => string;
-  /** Null where neither is: more memory used is no merit and no fault. */
-  better: "high" | "low" | null;
+  better: Better;
   note?: (side: Side) => string;
 }
 
@@ -180,40 +168,19 @@ const FIGURES: Figure[] = [
 ];
 
 function figureRow(figure: Figure, sides: Side[]): Row {
-  const values = sides.map((side) => figure.value(side) ?? null);
-  const known = values.filter((value) => value !== null);
-  const [low, high] = [Math.min(...known), Math.max(...known)];
-  const first = values[0];
-  const cells = sides.map((side, index) => {
-    const value = values[index] ?? null;
-    return {
-      text: figure.format(value),
-      note: figure.note?.(side) ?? "",
-      change: index > 0 && value !== null && first ? (100 * (value - first)) / first : null,
-      rank: rankOf(value, [low, high], known.length, figure.better),
-    };
+  return numberRow({
+    name: figure.name,
+    values: sides.map((side) => figure.value(side) ?? null),
+    format: figure.format,
+    notes: sides.map((side) => figure.note?.(side) ?? ""),
+    better: figure.better,
   });
-  return { name: figure.name, differs: known.length > 1 && low !== high, cells };
-}
-
-function rankOf(
-  value: number | null,
-  [low, high]: [number, number],
-  count: number,
-  better: Figure["better"],
-): Cell["rank"] {
-  if (value === null || better === null || low === high) return null;
-  if (value === (better === "high" ? high : low)) return "best";
-  // Of two, the other needs no mark.
-  return count > 2 && (value === low || value === high) ? "worst" : null;
 }
 
 function interval({ result }: Side): string {
   if (!result) return "";
-  const { throughput_low: low, throughput_high: high } = result;
-  if (low === null || high === null) return "";
-  const exact = spread(result.throughput_images_per_sec, low, high);
-  return `${significant(low)} to ${significant(high)} (${exact})`;
+  const { throughput_images_per_sec: rate, throughput_low: low, throughput_high: high } = result;
+  return intervalText(rate, low, high);
 }
 
 function perDollar({ instance, result }: Side): number | null {

@@ -1,7 +1,7 @@
 import { queryOptions, useQueries } from "@tanstack/react-query";
 import { api, take } from "../../api/client";
 import { instanceQuery } from "../instance/instanceQueries";
-import { type Result, runQuery } from "../run/runQueries";
+import { figuresQuery, type Result, runQuery } from "../run/runQueries";
 import type { Side } from "./compare";
 import type { Chosen } from "./compareSearch";
 
@@ -36,6 +36,13 @@ export function useSides(chosen: Chosen[]): Column[] {
   const instances = useQueries({
     queries: instanceIds.map((id) => ({ ...instanceQuery(id), enabled: id !== "" })),
   });
+  const results = chosen.map((_, index) => runs[index]?.data?.result ?? latest[index]?.data);
+  const figures = useQueries({
+    queries: results.map((result) => ({
+      ...figuresQuery(result?.run_id ?? ""),
+      enabled: Boolean(result?.run_id),
+    })),
+  });
   return chosen.map((each, index) => {
     const run = each.kind === "run" ? runs[index] : undefined;
     const found = each.kind === "instance" ? latest[index] : undefined;
@@ -46,10 +53,16 @@ export function useSides(chosen: Chosen[]): Column[] {
         key: `${each.kind} ${each.id}`,
         instance: instance?.data,
         run: run?.data,
-        result: run?.data?.result ?? found?.data ?? undefined,
+        result: results[index] ?? undefined,
+        figures: figures[index]?.data,
       },
       loading: Boolean(run?.isPending || found?.isPending),
-      error: run?.error ?? found?.error ?? instance?.error ?? null,
+      error: unread([run, found, instance, figures[index]]),
     };
   });
+}
+
+/** Why a column lacks something; what could only not be read again is there still. */
+function unread(readings: ({ data: unknown; error: unknown } | undefined)[]): unknown {
+  return readings.find((one) => one?.error && one.data === undefined)?.error ?? null;
 }

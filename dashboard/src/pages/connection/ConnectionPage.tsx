@@ -1,4 +1,4 @@
-import { Code, List, Stack, Text, Title } from "@mantine/core";
+import { Code, List, SimpleGrid, Stack, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { CopyLine } from "../../parts/CopyLine";
 import { LinkAnchor, LinkButton } from "../../parts/Links";
@@ -15,14 +15,18 @@ export function ConnectionPage() {
         text="What we need on a machine, what we do there, and what stays behind."
         actions={<LinkButton to="/instances/onboard">Onboard a GPU instance</LinkButton>}
       />
-      <Stack maw={900}>
-        <Needs />
-        <Key />
-        <Steps />
-        <LeftBehind />
-        <CertificateAuthority />
-        <Restrictions />
-      </Stack>
+      <SimpleGrid cols={{ base: 1, xl: 2 }} spacing="md" verticalSpacing="md">
+        <Stack>
+          <Needs />
+          <Key />
+          <Steps />
+        </Stack>
+        <Stack>
+          <LeftBehind />
+          <CertificateAuthority />
+          <Restrictions />
+        </Stack>
+      </SimpleGrid>
     </>
   );
 }

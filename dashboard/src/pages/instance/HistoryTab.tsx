@@ -17,8 +17,8 @@ import { Chart } from "../../parts/Chart";
 import { conditionsOf } from "../../parts/conditions";
 import { EmptyState } from "../../parts/EmptyState";
 import { celsius, imagesPerSecond, miles, milliseconds, watts } from "../../parts/format";
-import { ProblemAlert } from "../../parts/ProblemAlert";
 import { PALETTES, seriesColor } from "../../parts/palette";
+import { ReadFault } from "../../parts/ReadFault";
 import { Section } from "../../parts/Section";
 import { HistoryTable } from "./HistoryTable";
 import { changes, configurations, within } from "./history";
@@ -54,8 +54,7 @@ export function HistoryTab({ instanceId }: { instanceId: string }) {
     () => within(items ?? [], range === "all" ? null : Number(range), new Date()),
     [items, range],
   );
-  if (history.error) return <ProblemAlert error={history.error} />;
-  if (!items) return <Skeleton h={480} />;
+  if (!items) return history.error ? <ReadFault of={history} /> : <Skeleton h={480} />;
   if (items.length === 0)
     return (
       <EmptyState
@@ -65,6 +64,7 @@ export function HistoryTab({ instanceId }: { instanceId: string }) {
     );
   return (
     <Stack>
+      <ReadFault of={history} />
       <Group justify="space-between">
         <SegmentedControl
           data={RANGES}

@@ -4,7 +4,7 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { asError } from "../../api/client";
 import { LinkAnchor } from "../../parts/Links";
-import { ProblemAlert } from "../../parts/ProblemAlert";
+import { ReadFault } from "../../parts/ReadFault";
 import { Missing } from "../../shell/Broken";
 import { AuditTab } from "./AuditTab";
 import { HistoryTab } from "./HistoryTab";
@@ -35,16 +35,15 @@ export function InstancePage() {
   const line = useInstanceChanges(instanceId);
   const instance = useQuery(instanceQuery(instanceId));
   const runs = useInfiniteQuery(runsQuery(instanceId));
-  if (instance.error && (!instance.data || isGone(instance.error))) {
-    return isGone(instance.error) ? <Missing /> : <ProblemAlert error={instance.error} />;
-  }
-  if (!instance.data) return <Loading />;
+  if (instance.error && isGone(instance.error)) return <Missing />;
+  if (!instance.data) return instance.error ? <ReadFault of={instance} /> : <Loading />;
   // One run of an instance is unfinished at a time, and it is the newest.
   const newest = runs.data?.pages[0]?.items[0];
   const unfinished = newest && !newest.finished ? newest : undefined;
   return (
     <>
-      {(line === "resuming" || instance.error) && (
+      <ReadFault of={instance} />
+      {line === "resuming" && !instance.error && (
         <Text size="sm" c="dimmed" role="status" mb="xs">
           The connection dropped; resuming. What is shown may be a moment old.
         </Text>

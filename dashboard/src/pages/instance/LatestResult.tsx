@@ -1,29 +1,20 @@
-import { Group, List, SimpleGrid, Text, ThemeIcon, Title } from "@mantine/core";
-import { IconCheck, IconMinus, IconX } from "@tabler/icons-react";
-import type { CSSProperties } from "react";
-import type { Shapes } from "../../api/client";
+import { Group, SimpleGrid, Stack, Text, Title } from "@mantine/core";
+import type { CSSProperties, ReactNode } from "react";
 import { StateBadge } from "../../parts/Badges";
-import { type Fact, Facts } from "../../parts/Facts";
-import {
-  celsius,
-  gibibytes,
-  imagesPerSecond,
-  miles,
-  milliseconds,
-  number,
-  percent,
-  significant,
-  UNKNOWN,
-  watts,
-} from "../../parts/format";
+import { Facts } from "../../parts/Facts";
 import { LinkAnchor } from "../../parts/Links";
 import { Section } from "../../parts/Section";
 import { Time } from "../../parts/Time";
+import { Figures, Judgement } from "../run/ResultParts";
+import { conditionFacts, type FigureRow, figureRows } from "../run/resultRows";
+import type { Result } from "../run/runQueries";
 
-type Result = Shapes["ResultShape"];
+/** What an instance is judged by at a glance. */
+const HEADLINES = new Set(["Throughput", "Compute miles"]);
 
-/** The newest result: its figures, what they were measured under, and why the verdict is what it is. */
+/** The newest result as its run tells it, with what counts most in large. */
 export function LatestResult({ result }: { result: Result }) {
+  const rows = figureRows(result);
   return (
     <Section
       title="Latest result"
@@ -49,40 +40,40 @@ export function LatestResult({ result }: { result: Result }) {
         )
       }
     >
-      {result.error_message && <Text size="sm">{result.error_message}</Text>}
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
-        <Headline
-          name="Throughput"
-          value={imagesPerSecond(result.throughput_images_per_sec)}
-          note={interval(result)}
-        />
-        <Headline
-          name="Compute miles"
-          value={miles(result.compute_miles_per_hour)}
-          note={result.compute_miles_formula}
-        />
+        {rows
+          .filter(({ name }) => HEADLINES.has(name))
+          .map((row) => (
+            <Headline key={row.name} row={row} />
+          ))}
       </SimpleGrid>
-      <Narrow facts={figures(result)} />
-      <div>
-        <Title order={3} size="h6" mb="xs">
-          Conditions
-        </Title>
-        <Narrow facts={conditions(result)} />
-      </div>
-      <Evidence result={result} />
+      <Part title="Verdict">
+        <Judgement result={result} />
+      </Part>
+      <Part title="Further figures">
+        <Figures rows={rows.filter(({ name }) => !HEADLINES.has(name))} />
+      </Part>
+      <Part title="Conditions">
+        <div style={{ "--facts-column": "125px" } as CSSProperties}>
+          <Facts facts={conditionFacts(result)} />
+        </div>
+      </Part>
     </Section>
   );
 }
 
-function Narrow({ facts }: { facts: Fact[] }) {
+function Part({ title, children }: { title: string; children: ReactNode }) {
   return (
-    <div style={{ "--facts-column": "125px" } as CSSProperties}>
-      <Facts facts={facts} />
-    </div>
+    <Stack gap="xs">
+      <Title order={3} size="h6">
+        {title}
+      </Title>
+      {children}
+    </Stack>
   );
 }
 
-function Headline({ name, value, note }: { name: string; value: string; note: string }) {
+function Headline({ row: { name, value, interval, note } }: { row: FigureRow }) {
   return (
     <div>
       <Text size="xs" c="dimmed">
@@ -92,88 +83,8 @@ function Headline({ name, value, note }: { name: string; value: string; note: st
         {value}
       </Text>
       <Text size="xs" c="dimmed">
-        {note}
+        {interval ? `95% interval ${interval}` : note}
       </Text>
     </div>
-  );
-}
-
-function interval(result: Result): string {
-  if (result.throughput_low === null || result.throughput_high === null) return "";
-  return `95% interval ${significant(result.throughput_low)} to ${significant(result.throughput_high)}`;
-}
-
-function figures(result: Result): Fact[] {
-  const memory =
-    result.memory_used_gb === null
-      ? UNKNOWN
-      : `${number(result.memory_used_gb, 1)} of ${gibibytes(result.memory_total_gb)}`;
-  return [
-    ["Latency of a step", milliseconds(result.latency_ms)],
-    ["Power", watts(result.power_draw_watts)],
-    ["Temperature", celsius(result.temperature_celsius)],
-    ["Utilization", percent(result.gpu_utilization_percent)],
-    ["Memory", memory],
-    ["Variation", percent(result.variation_percent, 2)],
-    ["Inference", imagesPerSecond(result.inference_images_per_sec)],
-    ["MFU", percent(result.mfu_percent)],
-  ];
-}
-
-function conditions(result: Result): Fact[] {
-  const layout =
-    result.channels_last === null
-      ? UNKNOWN
-      : result.channels_last
-        ? "channels last"
-        : "channels first";
-  return [
-    ["GPU", `${result.measured_gpu_count ?? ""} × ${result.measured_gpu_name ?? UNKNOWN}`],
-    ["Profile", result.profile ?? UNKNOWN],
-    ["Batch and image", `${number(result.batch_size)} × ${number(result.image_size)} px`],
-    ["Precision", result.precision ?? UNKNOWN],
-    ["Mode", result.mode ?? UNKNOWN],
-    ["Layout", layout],
-    ["Torch", result.torch_version ?? UNKNOWN],
-    ["CUDA and driver", `${result.cuda_version ?? UNKNOWN} / ${result.driver_version ?? UNKNOWN}`],
-    ["Configuration", <code key="hash">{result.configuration_hash ?? UNKNOWN}</code>],
-  ];
-}
-
-/** `passed` is null for what could not be told; findings explain and never fail a machine. */
-function Evidence({ result }: { result: Result }) {
-  if (result.evidence.length === 0 && result.findings.length === 0) return null;
-  return (
-    <div>
-      <Title order={3} size="h6" mb="xs">
-        Verdict
-      </Title>
-      <List spacing={6} size="sm" center={false} listStyleType="none">
-        {result.evidence.map((line) => (
-          <List.Item key={String(line.check)} icon={<Mark passed={line.passed} />}>
-            <b>{String(line.check)}</b>: {String(line.text)}
-          </List.Item>
-        ))}
-        {result.findings.map((finding) => (
-          <List.Item key={String(finding.code)} icon={<Mark passed={null} />}>
-            <b>{String(finding.code).replaceAll("_", " ")}</b>: {String(finding.message)}
-          </List.Item>
-        ))}
-      </List>
-    </div>
-  );
-}
-
-function Mark({ passed }: { passed: unknown }) {
-  const [color, Icon, word] =
-    passed === true
-      ? (["teal.8", IconCheck, "passed"] as const)
-      : passed === false
-        ? (["red.9", IconX, "failed"] as const)
-        : (["gray.7", IconMinus, "noted"] as const);
-  return (
-    <ThemeIcon size={18} radius="xl" color={color} role="img" aria-label={word}>
-      <Icon size={12} aria-hidden />
-    </ThemeIcon>
   );
 }

@@ -1,7 +1,7 @@
 import { Grid, Skeleton, Stack } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { ProblemAlert } from "../../parts/ProblemAlert";
+import { ReadFault } from "../../parts/ReadFault";
 import { Section } from "../../parts/Section";
 import { Firings } from "./Firings";
 import { scheduleQuery } from "./instanceQueries";
@@ -11,34 +11,43 @@ import { type Draft, draftOf, LOCAL_ZONE, newDraft } from "./timetable";
 import { usePreview } from "./usePreview";
 
 export function ScheduleTab({ instanceId }: { instanceId: string }) {
-  const { data: schedule, error } = useQuery(scheduleQuery(instanceId));
+  const reading = useQuery(scheduleQuery(instanceId));
+  const schedule = reading.data;
   // What is typed is kept when the schedule is read again; saving and removing begin anew.
   const [typed, setTyped] = useState<Draft>();
   const draft = typed ?? (schedule ? draftOf(schedule, LOCAL_ZONE) : newDraft(LOCAL_ZONE));
   const preview = usePreview(draft, schedule !== undefined);
-  if (error) return <ProblemAlert error={error} />;
-  if (schedule === undefined) return <Skeleton h={420} />;
+  if (schedule === undefined)
+    return reading.error ? <ReadFault of={reading} /> : <Skeleton h={420} />;
   return (
-    <Grid gap="md">
-      <Grid.Col span={{ base: 12, lg: 7 }}>
-        <Section title={schedule ? "Schedule" : "New schedule"}>
-          <ScheduleForm
-            instanceId={instanceId}
-            schedule={schedule}
-            draft={draft}
-            changed={typed !== undefined}
-            refusal={preview.refusal}
-            onChange={(change) => setTyped({ ...draft, ...change })}
-            onDone={() => setTyped(undefined)}
-          />
-        </Section>
-      </Grid.Col>
-      <Grid.Col span={{ base: 12, lg: 5 }}>
-        <Stack>
-          <NextTimes draft={draft} schedule={schedule} changed={typed !== undefined} {...preview} />
-          {schedule && <Firings schedule={schedule} />}
-        </Stack>
-      </Grid.Col>
-    </Grid>
+    <Stack gap="xs">
+      <ReadFault of={reading} />
+      <Grid gap="md">
+        <Grid.Col span={{ base: 12, lg: 7 }}>
+          <Section title={schedule ? "Schedule" : "New schedule"}>
+            <ScheduleForm
+              instanceId={instanceId}
+              schedule={schedule}
+              draft={draft}
+              changed={typed !== undefined}
+              refusal={preview.refusal}
+              onChange={(change) => setTyped({ ...draft, ...change })}
+              onDone={() => setTyped(undefined)}
+            />
+          </Section>
+        </Grid.Col>
+        <Grid.Col span={{ base: 12, lg: 5 }}>
+          <Stack>
+            <NextTimes
+              draft={draft}
+              schedule={schedule}
+              changed={typed !== undefined}
+              {...preview}
+            />
+            {schedule && <Firings schedule={schedule} />}
+          </Stack>
+        </Grid.Col>
+      </Grid>
+    </Stack>
   );
 }

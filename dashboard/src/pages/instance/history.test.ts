@@ -98,7 +98,7 @@ describe("historyCsv", () => {
     const csv = await historyCsv([
       result(1, { driver_version: "=HYPERLINK(1)", torch_version: "@x\n=1", source: "+1" }),
     ]);
-    expect(csv).toMatch(/^at,run_id,source,verdict,throughput_images_per_sec/);
+    expect(csv).toMatch(/^"at","run_id","source","verdict","throughput_images_per_sec"/);
     expect(csv).toContain("'=HYPERLINK(1)");
     expect(csv).toContain("'@x");
     expect(csv).toContain("'+1");

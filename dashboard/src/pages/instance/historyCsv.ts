@@ -25,14 +25,16 @@ const COLUMNS = [
 ] as const satisfies (keyof PastResult)[];
 
 /** Versions come from the machine: a text that a spreadsheet would run as a formula gets a ' before it. */
-const FORMULA = /^[=+\-@\t\r]/;
+const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/;
+/** Quoted, so that one that parts cells at semicolons finds no formula behind one. */
+const isText = (value: unknown) => typeof value === "string";
 
 /** The library that writes CSV is fetched when somebody wants some. */
 export async function historyCsv(results: PastResult[]): Promise<string> {
   const { unparse } = (await import("papaparse")).default;
   return unparse(
     { fields: [...COLUMNS], data: results.map((result) => COLUMNS.map((name) => result[name])) },
-    { escapeFormulae: FORMULA },
+    { escapeFormulae: FORMULA, quotes: isText },
   );
 }
 

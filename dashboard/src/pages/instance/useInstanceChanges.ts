@@ -1,6 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import type { Changes } from "../../api/fleet";
+import { readJson } from "../../api/printable";
 import { type LineState, openStream } from "../../api/stream";
 
 /**
@@ -21,7 +22,7 @@ export function useInstanceChanges(id: string): LineState {
       },
       onEvent: (event) => {
         if (event.event !== "instances") return;
-        const changes = JSON.parse(event.data) as Changes;
+        const changes = readJson(event.data) as Changes;
         const isOurs = changes.items.some((item) => item.id === id) || changes.removed.includes(id);
         if (isNew || isOurs) reread();
         isNew = false;

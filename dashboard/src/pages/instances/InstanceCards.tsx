@@ -1,12 +1,21 @@
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { memo, useCallback, useEffect, useRef, useState } from "react";
-import { GpuCell, NameCell, StatusCell, ThroughputCell, TrendCell, VerdictCell } from "./cells";
+import {
+  GpuCell,
+  MilesCell,
+  NameCell,
+  NextCell,
+  StatusCell,
+  ThroughputCell,
+  TrendCell,
+  VerdictCell,
+} from "./cells";
 import classes from "./instances.module.css";
 import { RowActions } from "./RowActions";
 import { SelectAll, SelectBox } from "./SelectBox";
 import { type FleetRow, type FleetTable, useRowKeys } from "./useFleetTable";
 
-const CARD_HEIGHT = 168;
+const CARD_HEIGHT = 196; // with the gap below
 const cardHeight = () => CARD_HEIGHT;
 
 /** The table for narrow screens: a card an instance, in the scroll of the page. */
@@ -90,6 +99,16 @@ const Card = memo(function Card({ row, index, top, isSelected }: CardProps) {
           {instance.latest && <span className={classes.unit}>img/s</span>}
         </div>
         <TrendCell values={instance.trend} />
+      </div>
+      <div className={classes.cardLine}>
+        <span className={classes.cardFigure}>
+          <MilesCell instance={instance} />
+          <span className={classes.unit}>compute miles/h</span>
+        </span>
+        <span className={classes.cardFigure}>
+          <span className={classes.unit}>next test</span>
+          <NextCell instance={instance} />
+        </span>
       </div>
     </li>
   );

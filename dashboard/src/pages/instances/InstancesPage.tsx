@@ -1,12 +1,12 @@
-import { Button, Group, Skeleton, Stack } from "@mantine/core";
+import { Group, Skeleton, Stack } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { IconPlus } from "@tabler/icons-react";
 import { lazy, Suspense, useMemo, useState } from "react";
 import { type Overview, useFleet } from "../../api/fleet";
 import { EmptyState } from "../../parts/EmptyState";
+import { FleetState } from "../../parts/FleetState";
 import { LinkButton } from "../../parts/Links";
 import { PageTitle } from "../../parts/PageTitle";
-import { ProblemAlert } from "../../parts/ProblemAlert";
 import { InstanceCards } from "./InstanceCards";
 import { InstanceTable } from "./InstanceTable";
 import { filtered, sorted } from "./rows";
@@ -22,7 +22,8 @@ const TestWithOptions = lazy(() =>
 );
 
 export function InstancesPage() {
-  const { data: rows, error, line, isFetching, refetch } = useFleet();
+  const fleet = useFleet();
+  const rows = fleet.data;
   return (
     <>
       <PageTitle
@@ -38,20 +39,13 @@ export function InstancesPage() {
           </>
         }
       />
-      {error && (
-        <Stack mb="md" align="flex-start">
-          <ProblemAlert error={error} />
-          <Button variant="default" onClick={() => void refetch()}>
-            Try again
-          </Button>
-        </Stack>
-      )}
+      <FleetState of={fleet} />
       {rows === undefined ? (
-        !error && <Loading />
+        !fleet.error && <Loading />
       ) : rows.length === 0 ? (
         <FirstMachine />
       ) : (
-        <Fleet rows={rows} line={line} isReading={isFetching} />
+        <Fleet rows={rows} isReading={fleet.extent === "first" && fleet.isFetching} />
       )}
     </>
   );
@@ -59,11 +53,10 @@ export function InstancesPage() {
 
 interface FleetProps {
   rows: Overview[];
-  line: ReturnType<typeof useFleet>["line"];
   isReading: boolean;
 }
 
-function Fleet({ rows, line, isReading }: FleetProps) {
+function Fleet({ rows, isReading }: FleetProps) {
   const { view, change } = useView();
   const { typed, setTyped, write, searched } = useTyped(view.q, change);
   const isNarrow = useMediaQuery("(max-width: 48em)", undefined, {
@@ -103,8 +96,6 @@ function Fleet({ rows, line, isReading }: FleetProps) {
           shown={shown.length}
           chosen={view.status}
           onChoose={(status) => change({ status })}
-          line={line}
-          isReading={isReading}
         />
       )}
       {shown.length === 0 ? (

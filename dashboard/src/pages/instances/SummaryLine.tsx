@@ -1,7 +1,6 @@
 import { Group, Text, UnstyledButton } from "@mantine/core";
 import { useMemo } from "react";
 import type { Overview } from "../../api/fleet";
-import type { LineState } from "../../api/stream";
 import { number } from "../../parts/format";
 import classes from "./instances.module.css";
 import { counted, STATUSES } from "./rows";
@@ -11,12 +10,10 @@ interface Props {
   shown: number;
   chosen: string[];
   onChoose: (status: string[]) => void;
-  line: LineState;
-  isReading: boolean;
 }
 
 /** How many there are of each status; a count filters by it. */
-export function SummaryLine({ rows, shown, chosen, onChoose, line, isReading }: Props) {
+export function SummaryLine({ rows, shown, chosen, onChoose }: Props) {
   const counts = useMemo(() => new Map(counted(rows, "status")), [rows]);
   return (
     <Group gap="xs" className={classes.line}>
@@ -39,13 +36,6 @@ export function SummaryLine({ rows, shown, chosen, onChoose, line, isReading }: 
           </UnstyledButton>
         );
       })}
-      <Text size="sm" c="dimmed" component="span" role="status">
-        {line === "resuming"
-          ? "The connection was lost; resuming. What is shown may be old."
-          : isReading
-            ? "Reading…"
-            : ""}
-      </Text>
     </Group>
   );
 }

@@ -6,7 +6,7 @@ import { EmptyState } from "../../parts/EmptyState";
 import { number } from "../../parts/format";
 import { LinkButton } from "../../parts/Links";
 import { PageTitle } from "../../parts/PageTitle";
-import { ProblemAlert } from "../../parts/ProblemAlert";
+import { ReadFault } from "../../parts/ReadFault";
 import { ItemForm } from "./ItemForm";
 import { ItemTable } from "./ItemTable";
 import { found, type Item, inventoryQuery, NEWEST_FIRST, type Order, ordered } from "./inventory";
@@ -38,16 +38,16 @@ function Items({ onEdit, onAdd }: { onEdit: (item: Item) => void; onAdd: () => v
   const [search, setSearch] = useState("");
   const [order, setOrder] = useState<Order>(NEWEST_FIRST);
   const [most, setMost] = useState(AT_FIRST);
-  const { items, error } = useItems(deleted);
+  const { items, reading } = useItems(deleted);
   const shown = useMemo(
     () => items && ordered(found(items, search), order),
     [items, search, order],
   );
-  if (error && !items) return <ProblemAlert error={error} />;
+  if (reading.error && !items) return <ReadFault of={reading} />;
   const isEmpty = items?.length === 0;
   return (
     <Stack gap="sm">
-      {error ? <ProblemAlert error={error} /> : null}
+      <ReadFault of={reading} />
       <Group gap="sm">
         <TextInput
           data-search
@@ -103,15 +103,14 @@ function Items({ onEdit, onAdd }: { onEdit: (item: Item) => void; onAdd: () => v
 }
 
 /** All pages, one after the other: a search that misses what was not fetched would lie. */
-function useItems(deleted: boolean): { items: Item[] | undefined; error: unknown } {
-  const { data, error, hasNextPage, isFetchingNextPage, fetchNextPage } = useInfiniteQuery(
-    inventoryQuery(deleted),
-  );
+function useItems(deleted: boolean) {
+  const reading = useInfiniteQuery(inventoryQuery(deleted));
+  const { data, error, hasNextPage, isFetchingNextPage, fetchNextPage } = reading;
   useEffect(() => {
     if (hasNextPage && !isFetchingNextPage && !error) void fetchNextPage();
   }, [hasNextPage, isFetchingNextPage, error, fetchNextPage]);
   const items = useMemo(() => data?.pages.flatMap((page) => page.items), [data]);
-  return { items, error };
+  return { items, reading };
 }
 
 function told(shown: readonly Item[], items: readonly Item[]): string {

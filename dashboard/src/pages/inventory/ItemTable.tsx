@@ -106,7 +106,7 @@ function Waiting() {
 function ItemRow({ item, onEdit }: { item: Item; onEdit: (item: Item) => void }) {
   return (
     <Table.Tr data-item={item.id}>
-      <Table.Td style={{ overflowWrap: "anywhere" }}>
+      <Table.Td miw={140} style={{ overflowWrap: "anywhere" }}>
         <Text size="sm" fw={500}>
           {item.gpu_model}
         </Text>

@@ -6,7 +6,7 @@ import { EmptyState } from "../../parts/EmptyState";
 import { number } from "../../parts/format";
 import { LinkButton } from "../../parts/Links";
 import { PageTitle } from "../../parts/PageTitle";
-import { ProblemAlert } from "../../parts/ProblemAlert";
+import { ReadFault } from "../../parts/ReadFault";
 import { PublicFrame } from "../../shell/PublicFrame";
 import { ListingCards } from "./ListingCards";
 import { ListingTable } from "./ListingTable";
@@ -28,7 +28,7 @@ export function ListingPage() {
       <PageTitle title="Verified GPUs" text="GPU machines with what our server measured on them." />
       <Stack>
         <Verified />
-        {listing.error && <ProblemAlert error={listing.error} />}
+        <ReadFault of={listing} />
         {listing.isPending && <Skeleton h={320} aria-label="Loading the listing" />}
         {listing.items?.length === 0 && <Nothing />}
         {listing.items !== undefined && listing.items.length > 0 && (

@@ -3,13 +3,14 @@ import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { CopyLine } from "../../parts/CopyLine";
 import { duration } from "../../parts/format";
-import { ProblemAlert } from "../../parts/ProblemAlert";
+import { ReadFault } from "../../parts/ReadFault";
 import { authorizeCommand, loginCaQuery, loginKeyQuery } from "./loginKey";
 
 /** Our public key, and the command that lets it in; `user` is who runs it. */
 export function OurKey({ user }: { user: string }) {
-  const { data: key, error } = useQuery(loginKeyQuery);
-  if (error) return <ProblemAlert error={error} />;
+  const reading = useQuery(loginKeyQuery);
+  const key = reading.data;
+  if (reading.error && !key) return <ReadFault of={reading} />;
   return (
     <Stack gap="sm">
       <Labelled text={`Run this on the machine as ${user}:`}>
@@ -32,9 +33,9 @@ export function OurKey({ user }: { user: string }) {
 
 /** The line that trusts our user CA; `user` is who runs the command. */
 export function OurCa({ user }: { user: string }) {
-  const { data: ca, error } = useQuery(loginCaQuery);
-  if (error) return <ProblemAlert error={error} />;
-  if (!ca) return <Skeleton h={160} />;
+  const reading = useQuery(loginCaQuery);
+  const ca = reading.data;
+  if (!ca) return reading.error ? <ReadFault of={reading} /> : <Skeleton h={160} />;
   return (
     <Stack gap="sm">
       <Labelled text={`Run this on the machine as ${user}:`}>

@@ -2,9 +2,9 @@ import { Skeleton, Stack } from "@mantine/core";
 import { useMemo, useState } from "react";
 import { type Overview, useFleet } from "../../api/fleet";
 import { EmptyState } from "../../parts/EmptyState";
+import { FleetState } from "../../parts/FleetState";
 import { LinkButton } from "../../parts/Links";
 import { PageTitle } from "../../parts/PageTitle";
-import { ProblemAlert } from "../../parts/ProblemAlert";
 import { cohorts, measured } from "./cohorts";
 import { Distribution } from "./Distribution";
 import { Efficiency } from "./Efficiency";
@@ -18,16 +18,19 @@ export function PerformancePage() {
   return (
     <>
       <PageTitle title="Performance" text="The latest result of each instance, against its like." />
-      {fleet.error ? (
-        <ProblemAlert error={fleet.error} />
-      ) : fleet.data ? (
-        <Fleet rows={fleet.data} />
-      ) : (
-        <Stack aria-busy aria-label="Loading the fleet">
-          <Skeleton h={90} />
-          <Skeleton h={320} />
-        </Stack>
-      )}
+      <Stack>
+        <FleetState of={fleet} />
+        {fleet.data ? (
+          <Fleet rows={fleet.data} />
+        ) : (
+          !fleet.error && (
+            <Stack aria-busy aria-label="Loading the fleet">
+              <Skeleton h={90} />
+              <Skeleton h={320} />
+            </Stack>
+          )
+        )}
+      </Stack>
     </>
   );
 }

@@ -10,22 +10,27 @@ const AXIS = 44;
 const LEAST_FOR_BOX = 5;
 const SPREAD = 14;
 
-export const heightOf = (found: Cohort[]) => AXIS + LINE * Math.max(1, found.length);
+/** Narrow screens have no room beside the lines: labels stand above them, each with a share of its line's height. */
+const LABEL = 34;
+const isNarrow = () => typeof window !== "undefined" && window.innerWidth <= 700;
+
+export const heightOf = (found: Cohort[]) =>
+  AXIS + (LINE + (isNarrow() ? LABEL : 0)) * Math.max(1, found.length);
 
 export const labelOf = (cohort: Cohort) =>
   `${cohort.gpu}\n${cohort.conditions}${cohort.hash ? ` · ${cohort.hash.slice(0, 8)}` : ""}`;
 
 export function distributionOption(found: Cohort[], palette: Palette): ChartOption {
   const color = palette.series[0] ?? palette.ink;
-  const width = typeof window === "undefined" || window.innerWidth > 700 ? 240 : 120;
+  const narrow = isNarrow();
   return {
-    grid: { left: 8, right: 24, top: 8, bottom: 8, containLabel: true },
+    grid: { left: 8, right: narrow ? 16 : 24, top: 8, bottom: 8, containLabel: true },
     tooltip: { trigger: "item" },
     xAxis: {
       type: "value",
       scale: true,
-      splitNumber: width > 200 ? 6 : 3,
-      axisLabel: { color: palette.ink },
+      splitNumber: narrow ? 3 : 6,
+      axisLabel: { color: palette.ink, hideOverlap: true },
       splitLine: { lineStyle: { color: palette.line } },
     },
     yAxis: {
@@ -34,8 +39,9 @@ export function distributionOption(found: Cohort[], palette: Palette): ChartOpti
       data: found.map((_, index) => index),
       axisLabel: {
         color: palette.ink,
-        width,
+        width: narrow ? 300 : 240,
         lineHeight: 15,
+        ...(narrow && ABOVE),
         overflow: "truncate",
         formatter: (index: string) => {
           const cohort = found[Number(index)];
@@ -76,6 +82,9 @@ export function distributionOption(found: Cohort[], palette: Palette): ChartOpti
     ],
   };
 }
+
+/** Its own place is the middle of the line; the padding lifts it over the points. */
+const ABOVE = { inside: true, align: "left", verticalAlign: "bottom", padding: [0, 0, 16, -4] };
 
 /** Neighbours in speed stand above each other, so that each can be met. */
 function offsetOf(place: number, count: number): number {

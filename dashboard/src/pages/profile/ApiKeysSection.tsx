@@ -4,7 +4,7 @@ import { notifications } from "@mantine/notifications";
 import { IconPlus } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, type Shapes, take } from "../../api/client";
-import { ProblemAlert } from "../../parts/ProblemAlert";
+import { ReadFault } from "../../parts/ReadFault";
 import { Section } from "../../parts/Section";
 import { Time } from "../../parts/Time";
 import { ConfirmButton } from "./ConfirmButton";
@@ -16,10 +16,11 @@ type Key = Shapes["KeyShape"];
 
 export function ApiKeysSection() {
   const [opened, dialog] = useDisclosure();
-  const { data, error, isPending } = useQuery({
+  const reading = useQuery({
     queryKey: API_KEYS,
     queryFn: () => take(api.GET("/v1/api-keys")),
   });
+  const { data, isPending } = reading;
   return (
     <Section
       title="API keys"
@@ -35,7 +36,7 @@ export function ApiKeysSection() {
         </Button>
       }
     >
-      {error && <ProblemAlert error={error} />}
+      <ReadFault of={reading} />
       {isPending && <Skeleton h={96} aria-label="Loading the keys" />}
       {data?.length === 0 && (
         <Text size="sm" c="dimmed">

@@ -4,7 +4,7 @@ import { IconDeviceLaptop } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, type Shapes, take } from "../../api/client";
-import { ProblemAlert } from "../../parts/ProblemAlert";
+import { ReadFault } from "../../parts/ReadFault";
 import { Section } from "../../parts/Section";
 import { Time } from "../../parts/Time";
 import { ConfirmButton } from "./ConfirmButton";
@@ -15,10 +15,11 @@ export const SESSIONS = ["sessions"];
 type Session = Shapes["SignInShape"];
 
 export function SessionsSection() {
-  const { data, error, isPending } = useQuery({
+  const reading = useQuery({
     queryKey: SESSIONS,
     queryFn: () => take(api.GET("/v1/sessions")),
   });
+  const { data, isPending } = reading;
   const others = data?.filter((session) => !session.current) ?? [];
   return (
     <Section
@@ -26,7 +27,7 @@ export function SessionsSection() {
       text="Where you are signed in. A session that is ended can do nothing more within seconds."
       action={others.length > 0 && <EndOthers others={others} />}
     >
-      {error && <ProblemAlert error={error} />}
+      <ReadFault of={reading} />
       {isPending && <Skeleton h={96} aria-label="Loading the sessions" />}
       {data && <SessionList sessions={data} />}
     </Section>

@@ -1,5 +1,6 @@
-import { Button, Group, Menu, MultiSelect, Switch, Text, TextInput } from "@mantine/core";
+import { Button, Group, Menu, MultiSelect, Switch, TextInput } from "@mantine/core";
 import { useLocalStorage } from "@mantine/hooks";
+import { notifications } from "@mantine/notifications";
 import { IconDownload, IconSearch } from "@tabler/icons-react";
 import { useDeferredValue, useMemo, useState } from "react";
 import type { LineState } from "../../api/stream";
@@ -8,6 +9,7 @@ import { number } from "../../parts/format";
 import { LogRows } from "./LogRows";
 import { asNdjson, asText, typesOf, wantedLines } from "./logLines";
 import type { Story } from "./story";
+import { wholeLog } from "./wholeLog";
 
 interface Props {
   runId: string;
@@ -65,18 +67,18 @@ export function EventLog({ runId, story, line }: Props) {
         search={wanted.trim()}
         live={line !== "over"}
         why={story.lines.length > 0 ? "filtered" : line === "over" ? "silent" : "waiting"}
+        counted={counted(lines.length, story)}
+        state={LINES[line]}
       />
-      <Group justify="space-between" mt={6} gap="xs">
-        <Text size="xs" c="dimmed" data-counted>
-          {number(lines.length)} of {number(story.lines.length)} events
-          {story.leftOut > 0 && `; the first ${number(story.leftOut)} are not kept on this page`}
-        </Text>
-        <Text size="xs" c="dimmed" role="status">
-          {LINES[line]}
-        </Text>
-      </Group>
     </>
   );
+}
+
+function counted(shown: number, { lines, leftOut }: Story): string {
+  const told = `${number(shown)} of ${number(lines.length)} events`;
+  return leftOut > 0
+    ? `${told}; the first ${number(leftOut)} are not kept on this page, a download has them`
+    : told;
 }
 
 const LINES: Record<LineState, string> = {
@@ -88,21 +90,37 @@ const LINES: Record<LineState, string> = {
 };
 
 function Downloads({ runId, story }: { runId: string; story: Story }) {
-  const name = `run-${runId.slice(0, 8)}-events`;
+  const [isReading, setReading] = useState(false);
+  const hand = async (ending: string, type: string, write: typeof asText) => {
+    setReading(true);
+    try {
+      const text = write(await wholeLog(runId, story));
+      download(`run-${runId.slice(0, 8)}-events.${ending}`, text, type);
+    } catch (error) {
+      notifications.show({
+        color: "red",
+        message: error instanceof Error ? error.message : String(error),
+      });
+    } finally {
+      setReading(false);
+    }
+  };
   return (
     <Menu position="bottom-end">
       <Menu.Target>
-        <Button variant="default" leftSection={<IconDownload size={16} aria-hidden />}>
+        <Button
+          variant="default"
+          leftSection={<IconDownload size={16} aria-hidden />}
+          loading={isReading}
+        >
           Download
         </Button>
       </Menu.Target>
       <Menu.Dropdown>
-        <Menu.Item
-          onClick={() => download(`${name}.ndjson`, asNdjson(story.lines), "application/x-ndjson")}
-        >
+        <Menu.Item onClick={() => void hand("ndjson", "application/x-ndjson", asNdjson)}>
           All events as .ndjson
         </Menu.Item>
-        <Menu.Item onClick={() => download(`${name}.txt`, asText(story.lines), "text/plain")}>
+        <Menu.Item onClick={() => void hand("txt", "text/plain", asText)}>
           All events as text
         </Menu.Item>
       </Menu.Dropdown>

@@ -1,7 +1,7 @@
 import { Skeleton, Table, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { significant } from "../../parts/format";
-import { ProblemAlert } from "../../parts/ProblemAlert";
+import { ReadFault } from "../../parts/ReadFault";
 import { textOf } from "./event";
 import { shortConditions } from "./resultRows";
 import { type Figure, figuresQuery } from "./runQueries";
@@ -9,9 +9,9 @@ import { spread } from "./sentence";
 
 /** Every figure of the run, each with its own conditions. */
 export function FiguresTab({ runId }: { runId: string }) {
-  const { data, error } = useQuery(figuresQuery(runId));
-  if (error) return <ProblemAlert error={error} />;
-  if (!data) return <Skeleton h={160} />;
+  const figures = useQuery(figuresQuery(runId));
+  const { data } = figures;
+  if (!data) return figures.error ? <ReadFault of={figures} /> : <Skeleton h={160} />;
   if (data.length === 0)
     return (
       <Text size="sm" c="dimmed">
@@ -19,29 +19,32 @@ export function FiguresTab({ runId }: { runId: string }) {
       </Text>
     );
   return (
-    <Table.ScrollContainer minWidth={620}>
-      <Table verticalSpacing={6} stickyHeader>
-        <Table.Caption style={{ display: "none" }}>Figures of this run</Table.Caption>
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>Figure</Table.Th>
-            <Table.Th>GPU</Table.Th>
-            <Table.Th ta="right">Value</Table.Th>
-            <Table.Th>95% interval</Table.Th>
-            <Table.Th>Conditions</Table.Th>
-            <Table.Th>Configuration</Table.Th>
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {data.map((figure) => (
-            <FigureLine
-              key={`${figure.name} ${figure.gpu_index} ${figure.configuration_hash}`}
-              figure={figure}
-            />
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Table.ScrollContainer>
+    <>
+      <ReadFault of={figures} />
+      <Table.ScrollContainer minWidth={620}>
+        <Table verticalSpacing={6} stickyHeader>
+          <Table.Caption style={{ display: "none" }}>Figures of this run</Table.Caption>
+          <Table.Thead>
+            <Table.Tr>
+              <Table.Th>Figure</Table.Th>
+              <Table.Th>GPU</Table.Th>
+              <Table.Th ta="right">Value</Table.Th>
+              <Table.Th>95% interval</Table.Th>
+              <Table.Th>Conditions</Table.Th>
+              <Table.Th>Configuration</Table.Th>
+            </Table.Tr>
+          </Table.Thead>
+          <Table.Tbody>
+            {data.map((figure) => (
+              <FigureLine
+                key={`${figure.name} ${figure.gpu_index} ${figure.configuration_hash}`}
+                figure={figure}
+              />
+            ))}
+          </Table.Tbody>
+        </Table>
+      </Table.ScrollContainer>
+    </>
   );
 }
 

@@ -1,10 +1,10 @@
-import { Button, Highlight, Text } from "@mantine/core";
-import { IconArrowDown } from "@tabler/icons-react";
+import { Button, Group, Highlight, Text } from "@mantine/core";
+import { IconArrowDown, IconPlayerPause } from "@tabler/icons-react";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useRef, useState } from "react";
-import { exact } from "../../parts/format";
+import { exact, number } from "../../parts/format";
 import classes from "./LogRows.module.css";
-import { timeOf } from "./logLines";
+import { countSince, timeOf } from "./logLines";
 import type { Line } from "./story";
 
 interface Props {
@@ -13,6 +13,8 @@ interface Props {
   live: boolean;
   /** Why there is no line, where there is none. */
   why: keyof typeof EMPTY;
+  counted: string;
+  state: string;
 }
 
 const EMPTY = {
@@ -25,10 +27,12 @@ const LINE_HEIGHT = 22;
 /** As far from the end as a reader would still call being there, in pixels. */
 const AT_END = 24;
 
-/** Sticks to the newest line until one scrolls up; only the lines in sight are in the document. */
-export function LogRows({ lines, search, live, why }: Props) {
+/** Sticks to the newest line until one pauses it or scrolls up; only the lines in sight are in the document. */
+export function LogRows({ lines, search, live, why, counted, state }: Props) {
   const box = useRef<HTMLDivElement>(null);
-  const [follows, setFollows] = useState(true);
+  const [isPaused, setPaused] = useState(false);
+  const [isAtEnd, setAtEnd] = useState(true);
+  const follows = isAtEnd && !isPaused;
   const rows = useVirtualizer({
     count: lines.length,
     getScrollElement: () => box.current,
@@ -36,8 +40,8 @@ export function LogRows({ lines, search, live, why }: Props) {
     getItemKey: (index) => lines[index]?.event.seq ?? index,
     overscan: 12,
     anchorTo: "end",
-    followOnAppend: true,
-    scrollEndThreshold: AT_END,
+    followOnAppend: !isPaused,
+    scrollEndThreshold: isPaused ? -1 : AT_END,
   });
   const isFilled = lines.length > 0;
   // A log that is there already when it is shown is opened at its end, like one that grows.
@@ -46,9 +50,14 @@ export function LogRows({ lines, search, live, why }: Props) {
     if (isFilled) rows.scrollToEnd();
   }, [isFilled]);
   // Rows that are measured, filtered or appended move the end without a scroll.
-  useEffect(() => setFollows(rows.isAtEnd(AT_END)));
+  useEffect(() => setAtEnd(rows.isAtEnd(AT_END)));
+  const fresh = useFresh(lines, follows);
+  const follow = () => {
+    setPaused(false);
+    rows.scrollToEnd();
+  };
   return (
-    <div className={classes.frame}>
+    <>
       <div
         ref={box}
         className={classes.box}
@@ -84,18 +93,76 @@ export function LogRows({ lines, search, live, why }: Props) {
           })}
         </div>
       </div>
-      {!follows && lines.length > 0 && (
-        <Button
-          size="xs"
-          className={classes.resume}
-          leftSection={<IconArrowDown size={14} aria-hidden />}
-          onClick={() => rows.scrollToEnd()}
-        >
-          {live ? "Paused: follow again" : "To the end"}
-        </Button>
-      )}
-    </div>
+      <Group justify="space-between" mt={6} gap="xs">
+        <Text size="xs" c="dimmed" data-counted>
+          {counted}
+        </Text>
+        <Group gap="xs">
+          <Text size="xs" c="dimmed" role="status">
+            {live && !follows ? `Paused, ${number(fresh)} new. ` : ""}
+            {state}
+          </Text>
+          <Buttons
+            live={live}
+            follows={follows}
+            isAtEnd={isAtEnd}
+            onPause={() => setPaused(true)}
+            onFollow={follow}
+          />
+        </Group>
+      </Group>
+    </>
   );
+}
+
+interface ButtonsProps {
+  live: boolean;
+  follows: boolean;
+  isAtEnd: boolean;
+  onPause: () => void;
+  onFollow: () => void;
+}
+
+function Buttons({ live, follows, isAtEnd, onPause, onFollow }: ButtonsProps) {
+  const down = <IconArrowDown size={12} aria-hidden />;
+  if (!live)
+    return isAtEnd ? null : (
+      <Button size="compact-xs" variant="default" leftSection={down} onClick={onFollow}>
+        To the end
+      </Button>
+    );
+  return (
+    <Button.Group>
+      <Button
+        size="compact-xs"
+        variant={follows ? "default" : "filled"}
+        aria-pressed={!follows}
+        leftSection={<IconPlayerPause size={12} aria-hidden />}
+        onClick={onPause}
+      >
+        Pause
+      </Button>
+      <Button
+        size="compact-xs"
+        variant={follows ? "filled" : "default"}
+        aria-pressed={follows}
+        leftSection={down}
+        onClick={onFollow}
+      >
+        Follow
+      </Button>
+    </Button.Group>
+  );
+}
+
+/** How many lines came since following stopped. */
+function useFresh(lines: Line[], follows: boolean): number {
+  const newest = lines.at(-1)?.event.seq ?? 0;
+  const [stoppedAt, setStoppedAt] = useState(newest);
+  useEffect(() => {
+    if (follows) setStoppedAt(newest);
+  }, [follows, newest]);
+  return countSince(lines, stoppedAt);
 }
 
 function Row({ line, search }: { line: Line; search: string }) {

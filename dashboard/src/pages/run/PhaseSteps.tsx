@@ -3,7 +3,7 @@ import { IconCheck, IconCircle, IconLoader, IconMinus } from "@tabler/icons-reac
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { duration, number, UNKNOWN } from "../../parts/format";
-import { ProblemAlert } from "../../parts/ProblemAlert";
+import { ReadFault } from "../../parts/ReadFault";
 import { Section } from "../../parts/Section";
 import { clock } from "./charts";
 import classes from "./PhaseSteps.module.css";
@@ -18,13 +18,14 @@ interface Props {
 
 /** The way of a run: what each phase took, which is at work, and when it will be over. */
 export function PhaseSteps({ run, story }: Props) {
-  const { data, error } = useQuery(phasesQuery(run.id));
+  const phases = useQuery(phasesQuery(run.id));
+  const { data } = phases;
   const now = useSeconds(!run.finished);
-  if (error) return <ProblemAlert error={error} />;
-  if (!data) return <Skeleton h={132} />;
+  if (!data) return phases.error ? <ReadFault of={phases} /> : <Skeleton h={132} />;
   const steps = stepsOf(data, run.finished, now);
   return (
     <Section title="Phases">
+      <ReadFault of={phases} />
       {!run.finished && <Whole estimated={estimate(steps, data.basis)} basis={data.basis} />}
       <ol className={classes.steps}>
         {steps.map((step) => (

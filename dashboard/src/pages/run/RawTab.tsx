@@ -1,14 +1,18 @@
-import { Button, Code, CopyButton, Group, SegmentedControl } from "@mantine/core";
+import { Button, Code, Group, SegmentedControl } from "@mantine/core";
 import { IconCheck, IconCopy, IconDownload } from "@tabler/icons-react";
 import { useState } from "react";
+import { Selected } from "../../parts/CopyLine";
 import { download } from "../../parts/download";
+import { useCopy } from "../../parts/useCopy";
 import type { Run } from "./runQueries";
 
-/** The run and its result exactly as the API tells them. */
+/** The run and its result as the API tells them. */
 export function RawTab({ run }: { run: Run }) {
   const [shown, setShown] = useState("run");
   const { result, ...alone } = run;
   const json = JSON.stringify(shown === "result" ? result : alone, null, 2);
+  const { source, outcome, copy } = useCopy(json);
+  const isCopied = outcome === "copied";
   return (
     <>
       <Group mb="xs" gap="sm">
@@ -21,17 +25,13 @@ export function RawTab({ run }: { run: Run }) {
             { value: "result", label: "Result", disabled: !result },
           ]}
         />
-        <CopyButton value={json}>
-          {({ copied, copy }) => (
-            <Button
-              variant="default"
-              leftSection={copied ? <IconCheck size={16} /> : <IconCopy size={16} />}
-              onClick={copy}
-            >
-              {copied ? "Copied" : "Copy JSON"}
-            </Button>
-          )}
-        </CopyButton>
+        <Button
+          variant="default"
+          leftSection={isCopied ? <IconCheck size={16} /> : <IconCopy size={16} />}
+          onClick={copy}
+        >
+          {isCopied ? "Copied" : "Copy JSON"}
+        </Button>
         <Button
           variant="default"
           leftSection={<IconDownload size={16} />}
@@ -42,8 +42,12 @@ export function RawTab({ run }: { run: Run }) {
           Download JSON
         </Button>
       </Group>
+      {outcome === "selected" && <Selected />}
       <Code
         block
+        ref={(shown: HTMLElement | null) => {
+          source.current = shown;
+        }}
         tabIndex={0}
         role="region"
         aria-label="Raw JSON"

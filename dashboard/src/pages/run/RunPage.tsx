@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { asError } from "../../api/client";
-import { ProblemAlert } from "../../parts/ProblemAlert";
+import { ReadFault } from "../../parts/ReadFault";
 import { Missing } from "../../shell/Broken";
 import { EventLog } from "./EventLog";
 import { FailureSection } from "./FailureSection";
@@ -32,16 +32,17 @@ export function RunPage() {
 }
 
 function OneRun({ runId }: { runId: string }) {
-  const { data: run, error } = useQuery(runQuery(runId));
+  const reading = useQuery(runQuery(runId));
+  const { data: run, error } = reading;
   const followed = useStory(runId);
-  if (error && !run)
-    return [404, 422].includes(asError(error).status) ? (
-      <Missing />
-    ) : (
-      <ProblemAlert error={error} />
-    );
-  if (!run) return <Loading />;
-  return <Shown run={run} followed={followed} />;
+  if (error && [404, 422].includes(asError(error).status)) return <Missing />;
+  if (!run) return error ? <ReadFault of={reading} /> : <Loading />;
+  return (
+    <>
+      <ReadFault of={reading} />
+      <Shown run={run} followed={followed} />
+    </>
+  );
 }
 
 function Shown({ run, followed }: { run: Run; followed: Followed }) {
@@ -88,13 +89,15 @@ function Details({ run, followed }: { run: Run; followed: Followed }) {
         }
         keepMounted={false}
       >
-        <Tabs.List>
-          {Object.entries(TABS).map(([value, label]) => (
-            <Tabs.Tab key={value} value={value}>
-              {label}
-            </Tabs.Tab>
-          ))}
-        </Tabs.List>
+        <div style={{ overflowX: "auto" }}>
+          <Tabs.List style={{ flexWrap: "nowrap", minWidth: "max-content" }}>
+            {Object.entries(TABS).map(([value, label]) => (
+              <Tabs.Tab key={value} value={value}>
+                {label}
+              </Tabs.Tab>
+            ))}
+          </Tabs.List>
+        </div>
         {Object.entries(panels).map(([value, panel]) => (
           <Tabs.Panel key={value} value={value} pt="md">
             {panel}

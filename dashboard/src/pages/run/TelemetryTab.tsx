@@ -1,14 +1,14 @@
 import { Skeleton, Stack, Table, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { duration, number, significant } from "../../parts/format";
-import { ProblemAlert } from "../../parts/ProblemAlert";
+import { ReadFault } from "../../parts/ReadFault";
 import { type Telemetry, telemetryQuery } from "./runQueries";
 
 /** What the readings of each GPU come to over the whole measurement. */
 export function TelemetryTab({ runId }: { runId: string }) {
-  const { data, error } = useQuery(telemetryQuery(runId));
-  if (error) return <ProblemAlert error={error} />;
-  if (!data) return <Skeleton h={160} />;
+  const telemetry = useQuery(telemetryQuery(runId));
+  const { data } = telemetry;
+  if (!data) return telemetry.error ? <ReadFault of={telemetry} /> : <Skeleton h={160} />;
   if (data.length === 0)
     return (
       <Text size="sm" c="dimmed">
@@ -17,6 +17,7 @@ export function TelemetryTab({ runId }: { runId: string }) {
     );
   return (
     <Stack>
+      <ReadFault of={telemetry} />
       {data.map((gpu) => (
         <OneGpu key={gpu.gpu_index} gpu={gpu} />
       ))}

@@ -1,3 +1,5 @@
+import { readJson } from "../../api/printable";
+
 /** An event as the API tells it. What stands in the body came from a machine: nothing of it is taken for granted. */
 export interface RunEvent {
   seq: number;
@@ -10,7 +12,7 @@ export interface RunEvent {
 
 /** Null for data that is no event. */
 export function asEvent(data: string): RunEvent | null {
-  const read: unknown = JSON.parse(data);
+  const read = readJson(data);
   if (!isRecord(read) || typeof read.seq !== "number" || typeof read.type !== "string") return null;
   return {
     seq: read.seq,

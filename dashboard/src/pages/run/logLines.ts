@@ -1,3 +1,5 @@
+import type { RunEvent } from "./event";
+import { sentence } from "./sentence";
 import type { Line } from "./story";
 
 /** What only moves a chart; a log of a long run is easier to read without. */
@@ -26,12 +28,17 @@ export function typesOf(lines: readonly Line[]): string[] {
 }
 
 /** One JSON object a line, as the API tells events. */
-export function asNdjson(lines: readonly Line[]): string {
-  return lines.map(({ event }) => `${JSON.stringify(event)}\n`).join("");
+export function asNdjson(events: readonly RunEvent[]): string {
+  return events.map((event) => `${JSON.stringify(event)}\n`).join("");
 }
 
-export function asText(lines: readonly Line[]): string {
-  return lines.map(({ event, text }) => `${event.at}  ${event.type}  ${text}\n`).join("");
+export function asText(events: readonly RunEvent[]): string {
+  return events.map((event) => `${event.at}  ${event.type}  ${sentence(event)}\n`).join("");
+}
+
+/** How many lines came behind event number `seq`. */
+export function countSince(lines: readonly Line[], seq: number): number {
+  return lines.length - 1 - lines.findLastIndex(({ event }) => event.seq <= seq);
 }
 
 const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });

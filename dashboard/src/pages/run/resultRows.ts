@@ -104,3 +104,9 @@ export function shortConditions({ configuration: told }: Figure): string {
   const named = ["precision", "mode", "size"].map((name) => told[name]);
   return [batch, ...named].filter(Boolean).join(", ");
 }
+
+/** The verdict's own lines: findings stand among them too, and are shown once. */
+export function judged({ evidence, findings }: Pick<Result, "evidence" | "findings">) {
+  const found = new Set(findings.map((finding) => finding.code));
+  return evidence.filter((line) => !(line.passed === null && found.has(line.check)));
+}

@@ -155,7 +155,7 @@ describe("the log", () => {
   });
 
   it("is handed out as the events that came", () => {
-    const read = asNdjson(lines)
+    const read = asNdjson(lines.map((line) => line.event))
       .trimEnd()
       .split("\n")
       .map((line) => JSON.parse(line));

@@ -1,3 +1,4 @@
+import { printable } from "../../../api/printable";
 import { fieldOf } from "./names";
 import { ImportRefused, MOST_CHARACTERS, type Read } from "./row";
 
@@ -33,7 +34,9 @@ function isHeader(line: string): boolean {
 export async function readMachines(text: string, format: Format): Promise<Read> {
   if (text.length > MOST_CHARACTERS)
     throw new ImportRefused("This is larger than 2 MiB, which is more than 5,000 machines need.");
-  const read = await readAs(text, format);
+  // Files come from providers: letters that would disturb a page are taken out, those that JSON spells out behind it.
+  const plain = printable(text.replace(/\r\n?/g, "\n"));
+  const read = printable(await readAs(plain, format));
   if (read.rows.length === 0)
     throw new ImportRefused(
       read.notes.length > 0

@@ -1,0 +1,316 @@
+"""
+The API, fuzzed by its own document: schemathesis makes valid and invalid requests of every operation, and holds every
+answer against what the document says of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import httpx
+import psycopg
+import schemathesis
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import events, from_schema
+from schemathesis.engine.recorder import ScenarioRecorder
+
+from bench.attacks.ground import Ground
+from bench.attacks.record import Played
+from orchestrator import log
+from orchestrator.cli import house
+from orchestrator.config import load
+from orchestrator.database import accounts
+from orchestrator.database.logins import Logins
+from orchestrator.database.session import LOGIN, Database, supplier
+from orchestrator.runs.api_keys import SCOPES, create_key
+
+# These end the login that the others need; they are played last, and with a login of their own.
+_ENDING: Final = ("signOut", "revokeApiKey")
+_NO_RATES: Final = {
+    f"rate_limit_{name}": 0 for name in ("reads", "writes", "anonymous", "expensive", "streams")
+}
+_STREAMS: Final = ("followRun", "followInstances")
+_LISTENED: Final = 0.4  # seconds
+_STREAM_CASES: Final = 20
+_ANONYMOUS_SHARE: Final = 0.15
+_TOLD: Final = 40
+_CHECKS: Final = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+    "response_headers_conformance",
+    "negative_data_rejection",
+    "ignored_auth",
+    "unsupported_method",
+    "allow_header_conformance",
+)
+_MEASURED: Final = (
+    """
+    INSERT INTO gpu_test_results (gpu_instance_id, user_id, run_id, source, throughput_images_per_sec,
+        throughput_samples_per_sec, measured_gpu_name, verdict, configuration_hash, completed_at)
+    SELECT instance_id, user_id, id, 'pushed', 100, 100, 'NVIDIA H100', 'passed', '0123456789abcdef', now()
+    FROM gpu_test_runs WHERE id = %(run)s
+    """,
+    """
+    INSERT INTO gpu_test_figures (run_id, seq, user_id, instance_id, name, value, configuration_hash, at)
+    SELECT id, 1, user_id, instance_id, 'training', 100, '0123456789abcdef', now()
+    FROM gpu_test_runs WHERE id = %(run)s
+    """,
+    """
+    UPDATE gpu_instances SET status = 'active', tested_at = now()
+    WHERE id = (SELECT instance_id FROM gpu_test_runs WHERE id = %(run)s)
+    """,
+)
+_BODIES: Final = {  # what a document can't say, sent as it stands
+    "deep": b"[" * 50_000,
+    "deep object": b'{"a":' * 20_000,
+    "huge number": b'{"batch_size": 1' + b"0" * 5000 + b"}",
+    "twice": b'{"batch_size": 1, "batch_size": 2}',
+    "surrogate": b'{"gpu_model": "\\ud800"}',
+    "nul": b'{"gpu_model": "a\\u0000b"}',
+    "not UTF-8": b'{"gpu_model": "\xff"}',
+    "NaN": b'{"quantity": NaN}',
+    "no JSON": b"{",
+    "empty": b"",
+}
+
+
+@dataclass
+class Tally:
+    """What was played, and what did not hold."""
+
+    cases: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    violations: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[int] = field(default_factory=Counter)
+
+    def take(self, recorder: ScenarioRecorder) -> None:
+        for case_id, interaction in recorder.interactions.items():
+            self.cases += 1
+            if interaction.response is None:
+                self.violations[f"{recorder.label}: no answer"] += 1
+                continue
+            self.statuses[interaction.response.status_code] += 1
+            for check in recorder.checks.get(case_id, ()):
+                if check.failure_info is None:
+                    continue
+                failure = check.failure_info.failure
+                kind = self.faults if check.name == "not_a_server_error" else self.violations
+                kind[_sentence(recorder, case_id, check.name, failure.message)] += 1
+
+    def answered(self, what: str, response: httpx.Response) -> None:
+        """A request that no document describes may be refused, and nothing else."""
+        self.cases += 1
+        self.statuses[response.status_code] += 1
+        if response.status_code >= 500:
+            self.faults[f"{what}: {response.status_code}"] += 1
+        elif response.status_code < 400:
+            self.violations[f"{what}: accepted with {response.status_code}"] += 1
+
+
+async def play(ground: Ground, count: int, seed: int) -> Played:
+    """About `count` requests, the edges of every operation among them; a share is sent by nobody."""
+    tally = Tally()
+    with ground.database() as logins:
+        async with _served(logins, ground.folder / uuid4().hex) as base, _opened(logins) as api:
+            supplied = await _seeded(base, api, logins)
+            runs = (
+                Run(supplied.login, 1 - _ANONYMOUS_SHARE, excluded=_ENDING),
+                Run({}, _ANONYMOUS_SHARE, excluded=_ENDING),
+                Run(await _login(api, supplied.user_id), 0.0, only=_ENDING),
+            )
+            for number, run in enumerate(runs):
+                await asyncio.to_thread(
+                    _fuzz, base, run, supplied.known, count, seed + number, tally
+                )
+            await _send_bodies(base, supplied.login, tally)
+    faults, violations = tally.faults.total(), tally.violations.total()
+    told = (*tally.faults.most_common(_TOLD), *tally.violations.most_common(_TOLD))
+    return Played(
+        tally.cases,
+        {"5xx": faults, "schema_violations": violations},
+        {"statuses": dict(sorted(tally.statuses.items()))},
+        sentences=tuple(f"{times} x {sentence}" for sentence, times in told),
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    """A share of the requests, sent with `login`, of all operations or of some."""
+
+    login: dict[str, str]
+    share: float
+    only: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Supplied:
+    """A supplier with something to be asked about; `known` are words by the parameter that they fit."""
+
+    user_id: UUID
+    login: dict[str, str]
+    known: dict[str, list[str]]
+
+
+def _fuzz(
+    base: str, run: Run, known: dict[str, list[str]], count: int, seed: int, tally: Tally
+) -> None:
+    document = httpx.get(f"{base}/openapi.json").json()
+    before = tally.cases
+    for phase in ("coverage", "fuzzing"):
+        wanted = max(0, count * run.share - (tally.cases - before))
+        operations = len(run.only) or len(list(_operations(document))) - len(run.excluded)
+        most = max(1, round(wanted / operations))
+        settings = _config(base, run.login, known, (phase, most), seed)
+        schema = schemathesis.openapi.from_dict(document, config=settings)
+        if run.only:
+            schema = schema.include(operation_id=list(run.only))
+        if run.excluded:
+            schema = schema.exclude(operation_id=list(run.excluded))
+        for event in from_schema(schema).execute():
+            if isinstance(event, events.ScenarioFinished):
+                tally.take(event.recorder)
+                print(f"{phase}: {tally.cases}", end="\r", file=sys.stderr, flush=True)
+            elif isinstance(event, events.NonFatalError | events.FatalError):
+                tally.violations[f"schemathesis: {event}"[:400]] += 1
+
+
+def _config(
+    base: str,
+    login: dict[str, str],
+    known: dict[str, list[str]],
+    phase: tuple[str, int],
+    seed: int,
+) -> SchemathesisConfig:
+    name, most = phase
+    phases = {each: {"enabled": each == name} for each in ("coverage", "fuzzing")}
+    off = {"enabled": False}
+    return SchemathesisConfig.from_dict(
+        {
+            "seed": seed,
+            "base-url": base,
+            "headers": login,
+            "workers": 1,
+            "continue-on-failure": True,
+            "request-timeout": 10,
+            "max-stream-events": 3,
+            "dictionaries": {each: {"values": words} for each, words in known.items()},
+            "parameters": {
+                f"path.{each}": {"dictionary": each, "probability": 0.4} for each in known
+            },
+            "checks": {"enabled": False, **{check: {"enabled": True} for check in _CHECKS}},
+            "phases": {"examples": off, "stateful": off, **phases},
+            "generation": {
+                "no-shrink": True,
+                "with-security-parameters": False,
+                "max-examples": most,
+            },
+            # A stream is listened to for a moment only.
+            "operations": [
+                {
+                    "include-operation-id": list(_STREAMS),
+                    "request-timeout": _LISTENED,
+                    "generation": {"max-examples": min(most, _STREAM_CASES)},
+                }
+            ],
+        }
+    )
+
+
+def _sentence(recorder: ScenarioRecorder, case_id: str, check: str, message: str) -> str:
+    response = recorder.interactions[case_id].response
+    status = response.status_code if response is not None else "no answer"
+    return f"{recorder.label}: {check}: {status}: {' '.join(message.split())[:300]}"
+
+
+async def _send_bodies(base: str, login: dict[str, str], tally: Tally) -> None:
+    """What no generator makes, to every operation that takes a body."""
+    async with httpx.AsyncClient(base_url=base, headers=login, timeout=20) as client:
+        document = (await client.get("/openapi.json")).json()
+        for path, method, operation in _operations(document):
+            if "requestBody" not in operation:
+                continue
+            for name, body in _BODIES.items():
+                headers = {"Content-Type": "application/json"}
+                sent = path.replace("{", "").replace("}", "")
+                response = await client.request(method, sent, content=body, headers=headers)
+                tally.answered(f"{method} {path}, {name}", response)
+
+
+def _operations(document: dict[str, Any]) -> Iterable[tuple[str, str, dict[str, Any]]]:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            yield path, method.upper(), operation
+
+
+@asynccontextmanager
+async def _served(logins: Logins, state: Path) -> AsyncIterator[str]:
+    """The API as it is served, without its rate limits: they are not what is attacked here."""
+    flags = {"state_dir": state, "server": {**_NO_RATES, "listing_seconds": 0}}
+    settings = load(None, {}, flags).settings
+    log.configure("critical", "json")  # a fault is counted; what it says is in its sentence
+    listening = house.bound_socket("127.0.0.1", 0)
+    async with house.running_api(settings, logins, listening) as base:
+        yield base
+
+
+@asynccontextmanager
+async def _opened(logins: Logins) -> AsyncIterator[Database]:
+    database = Database(logins.api, pool_size=2)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def _seeded(base: str, api: Database, logins: Logins) -> Supplied:
+    async with api.transaction(LOGIN) as session:
+        user_id = await accounts.sign_up(session, "fuzzed@example.com", "$argon2id$none")
+    login = await _login(api, user_id)
+    async with httpx.AsyncClient(base_url=base, headers=login, timeout=20) as client:
+        machines = [await _onboarded(client, number) for number in range(4)]
+        ended = (await client.post(f"/v1/instances/{machines[0]}/runs")).json()["id"]
+        await client.post(f"/v1/runs/{ended}/cancel")
+        waiting = (await client.post(f"/v1/instances/{machines[1]}/runs")).json()["id"]
+        await client.put(f"/v1/instances/{machines[0]}/schedule", json={"every_hours": 6})
+        item = (await client.post("/v1/inventory", json={"gpu_model": "H100"})).json()["id"]
+        await client.put("/v1/login-key")
+        check = (await client.post("/v1/connection-checks", json={"ssh_host": "h.example"})).json()
+        await client.post("/v1/api-keys", json={"name": "another"})
+    _measured(logins, ended)
+    known = {
+        "instance_id": machines,
+        "run_id": [ended, waiting],
+        "item_id": [item],
+        "check_id": [check["id"]],
+    }
+    return Supplied(user_id, login, known)
+
+
+async def _onboarded(client: httpx.AsyncClient, number: int) -> str:
+    body = {"instance_id": f"machine {number}", "ssh_host": "host.example"}
+    answer = await client.post("/functions/v1/onboard-gpu", json=body)
+    told: str = answer.raise_for_status().json()["gpu_instance"]["id"]
+    return told
+
+
+def _measured(logins: Logins, run_id: str) -> None:
+    """A run's result, events and figures, straight in the database: no machine takes part."""
+    with psycopg.connect(logins.owner) as connection:
+        for statement in _MEASURED:
+            connection.execute(statement.encode(), {"run": run_id})
+
+
+async def _login(api: Database, user_id: UUID) -> dict[str, str]:
+    key = await create_key(api, supplier(user_id), "a fuzzer", scopes=SCOPES)
+    return {"Authorization": f"Bearer {key}"}

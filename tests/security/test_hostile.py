@@ -1,0 +1,98 @@
+"""Hostile SSH servers: the short form, and that its checker can fail."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bench.attacks import hostile
+from bench.attacks.ground import Ground
+from bench.attacks.hostile_machines import BEHAVIOURS
+from orchestrator.runs.journal import Journal
+from orchestrator.ssh import connection, host_keys, session
+from orchestrator.ssh.follow import Following
+
+
+@pytest.mark.timeout(400)
+async def test_every_behaviour_ends_typed_in_time_and_small(ground: Ground) -> None:
+    """A run on a hostile machine ends as it may, in time, leaves nothing open, and costs little memory and disk."""
+    assert len(BEHAVIOURS) >= 40
+    played = await hostile.play(ground, 1, seed=6)
+    assert played.held, (played.sentences, played.missed)
+    assert played.attempted == len(BEHAVIOURS)
+
+
+async def test_a_fault_that_is_not_foreseen_is_found(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a broken handshake raises is told as one of our errors; where it is not, the attack counts."""
+    for module in (connection, host_keys):
+        monkeypatch.setattr(module, "PEER_FAULTS", ())
+    played = await hostile.play(ground, 1, 6, ["garbage_after_version", "version_one"])
+    assert played.must_be_zero["untyped"] == 2
+
+
+async def test_a_follower_without_a_deadline_is_found(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that says nothing more is given up at the deadline; without one it is late."""
+
+    async def read(self: Following, *_: Any) -> bytes:
+        return await self._session.read()
+
+    monkeypatch.setattr(Following, "_read", read)
+    monkeypatch.setattr(hostile, "INSIDE", 9.0)
+    played = await hostile.play(ground, 1, 6, ["never_ends"])
+    assert played.must_be_zero["late"] == 1
+
+
+async def test_a_journal_without_bounds_is_found(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stored of a run is bounded; where it is not, the attack counts."""
+
+    async def take(self: Journal, data: bytes) -> None:
+        await self._store(self.decoder.feed(data))
+
+    monkeypatch.setattr(Journal, "take", take)
+    played = await hostile.play(ground, 1, 6, ["small_events"])
+    assert played.must_be_zero["escaped"] == 1
+
+
+async def test_answers_that_are_kept_as_they_came_are_found(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a machine answers is made safe before it is stored for people to read."""
+    monkeypatch.setattr("orchestrator.ssh.session.printable", lambda text, *_: text)
+    played = await hostile.play(ground, 1, 6, ["answers_with_escapes"])
+    assert played.must_be_zero["escaped"] == 1
+
+
+async def test_a_machine_that_need_not_wait_for_us_is_found(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a machine says waits there while our database is slow; where it waits with us, memory grows."""
+    take = Journal.take
+
+    async def slowly(self: Journal, data: bytes) -> None:
+        await asyncio.sleep(0.1)
+        await take(self, data)
+
+    monkeypatch.setattr(Journal, "take", slowly)
+    monkeypatch.setattr(hostile, "MOST_MEMORY", 16 * 2**20)
+    monkeypatch.setattr(session, "_MOST_UNREAD", 1 << 40)
+    played = await hostile.play(ground, 1, 6, ["one_endless_line"])
+    assert any("grew" in sentence for sentence in played.missed)
+
+
+@pytest.mark.filterwarnings("ignore:Diffie-Hellman")
+async def test_a_prime_of_the_machine_s_is_found(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Group exchange is not offered: to check the prime that a machine names would stop the event loop for seconds."""
+    for module in (connection, host_keys):
+        monkeypatch.setattr(module, "KEY_EXCHANGES", ("diffie-hellman-group-exchange-sha256",))
+    played = await hostile.play(ground, 1, 6, ["prime_of_its_own"])
+    assert played.figures["lag_max_ms"] > 500  # of CPU, however fast the machine
