@@ -38,6 +38,12 @@ BEGIN
         CREATE ROLE harborx_worker LOGIN INHERIT NOBYPASSRLS NOCREATEROLE NOCREATEDB;
         -- A worker that is frozen in the middle of a transaction must not hold its rows for long.
         ALTER ROLE harborx_worker SET idle_in_transaction_session_timeout = '5s';
+        -- What is told by the time of its transaction's start (fleet_changes) is looked for 20 seconds back. The
+        -- programs give a transaction up after 15; where the server can, it does too, whatever has become of them.
+        IF current_setting('server_version_num')::integer >= 170000 THEN
+            ALTER ROLE harborx_api SET transaction_timeout = '15s';
+            ALTER ROLE harborx_worker SET transaction_timeout = '15s';
+        END IF;
     END IF;
     IF NOT pg_has_role('harborx_api', 'authenticated', 'MEMBER') THEN
         GRANT anon, authenticated TO harborx_api;
@@ -622,6 +628,7 @@ CREATE TABLE audit_log (
 );
 CREATE INDEX audit_log_listing ON audit_log (user_id, id DESC);
 CREATE INDEX audit_log_instance ON audit_log (instance_id, id DESC) WHERE instance_id IS NOT NULL;
+CREATE INDEX audit_log_old ON audit_log (at);
 CREATE INDEX audit_log_deleted ON audit_log (user_id, at)
     WHERE action IN ('gpu_instances.delete', 'gpu_test_schedules.delete');
 
@@ -741,13 +748,21 @@ $$;
 CREATE TRIGGER bound_host_authorities BEFORE INSERT ON host_authorities
     FOR EACH ROW EXECUTE FUNCTION bound_host_authorities();
 
+-- A value of at most so many characters; a longer one is told as the beginning of its text.
+CREATE FUNCTION cut_json(value jsonb, longest integer) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = '' AS $$
+    SELECT CASE WHEN length(value::text) > longest THEN to_jsonb(left(value #>> '{}', longest) || '…') ELSE value END
+$$;
+
 -- What changed, without secrets and without what the system itself keeps up to date.
 CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     untold CONSTANT text[] := '{id,user_id,created_at,updated_at,status,test_status,tested_at,nonce,epoch,secret_hash,
         key_id,wrapped_key,ciphertext,next_due_at,next_fire_at,last_due_at,last_outcome,last_used_at,
-        instance_status,instance_test_status,host_key_seen_at,host_key_offered_at,addressed_at,metadata}';
+        instance_status,instance_test_status,host_key_seen_at,host_key_offered_at,addressed_at,metadata,state,steps,
+        probe,evidence}';
+    longest CONSTANT integer := 2000;  -- characters of a value; the row that it is in has it whole
     claims CONSTANT jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
     before jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) ELSE '{}' END;
     after  jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) ELSE '{}' END;
@@ -759,7 +774,8 @@ BEGIN
         after := after || jsonb_build_object('item_status', after -> 'status');
     END IF;
     SELECT coalesce(jsonb_object_agg(
-        key, CASE TG_OP WHEN 'UPDATE' THEN jsonb_build_array(before -> key, value) ELSE value END), '{}')
+        key, CASE TG_OP WHEN 'UPDATE' THEN jsonb_build_array(cut_json(before -> key, longest), cut_json(value, longest))
+                        ELSE cut_json(value, longest) END), '{}')
     INTO told
     FROM jsonb_each(CASE TG_OP WHEN 'DELETE' THEN before ELSE after END)
     WHERE NOT key = ANY (untold)
@@ -778,7 +794,7 @@ BEGIN
 END
 $$;
 CREATE TRIGGER audit AFTER INSERT OR DELETE OR UPDATE OF ssh_host, ssh_port, ssh_user, provider, location, price_per_hour,
-    listed, host_key, host_key_confirmed_at, host_key_given, host_keys_proved, host_key_offered ON gpu_instances
+    listed, gpu_inventory_id, host_key, host_key_confirmed_at, host_key_given, host_keys_proved, host_key_offered ON gpu_instances
     FOR EACH ROW EXECUTE FUNCTION audit();
 CREATE TRIGGER audit AFTER INSERT OR DELETE ON host_authorities FOR EACH ROW EXECUTE FUNCTION audit();
 CREATE TRIGGER audit AFTER INSERT OR UPDATE OF cancel_requested_at ON gpu_test_runs
@@ -788,6 +804,8 @@ CREATE TRIGGER audit AFTER INSERT OR DELETE OR UPDATE ON gpu_inventory FOR EACH 
 CREATE TRIGGER audit AFTER INSERT OR DELETE OR UPDATE ON gpu_credentials FOR EACH ROW EXECUTE FUNCTION audit();
 CREATE TRIGGER audit AFTER INSERT OR UPDATE OF revoked_at ON api_keys FOR EACH ROW EXECUTE FUNCTION audit();
 CREATE TRIGGER audit AFTER INSERT OR UPDATE OF revoked_at ON sessions FOR EACH ROW EXECUTE FUNCTION audit();
+CREATE TRIGGER audit AFTER INSERT ON connection_checks FOR EACH ROW EXECUTE FUNCTION audit();
+CREATE TRIGGER audit AFTER INSERT ON performance_metrics FOR EACH ROW EXECUTE FUNCTION audit();
 CREATE TRIGGER audit AFTER INSERT OR UPDATE ON supplier_profiles FOR EACH ROW EXECUTE FUNCTION audit();
 
 CREATE TRIGGER touch BEFORE UPDATE ON profiles FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();

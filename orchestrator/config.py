@@ -86,6 +86,9 @@ class ServerSettings(_Group):
         float,
         Field(ge=0, le=60, description="How old the public listing may be; 0: never read twice."),
     ] = 3.0
+    audit_days: Annotated[
+        int, Field(ge=1, le=36_500, description="How long the audit log is kept.")
+    ] = 400
     rate_limit_reads: Annotated[
         int,
         Field(ge=0, description="Requests a minute that a supplier may read with; 0: any number."),

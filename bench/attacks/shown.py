@@ -83,7 +83,7 @@ async def play(ground: Ground, count: int, seed: int) -> Played:
             tally.shown += surface != "output" and tally.look(surface, texts)
     figures = {"whole_way": whole, "surfaces": dict(sorted(tally.surfaces.items()))}
     sentences = tuple(tally.sentences[:_SENTENCES])
-    return Played(tally.attempted, {"shown": tally.shown}, figures, sentences=sentences)
+    return Played(tally.attempted, {"controls": tally.shown}, figures, sentences=sentences)
 
 
 def _rendered(dice: random.Random, tally: _Tally) -> bool:

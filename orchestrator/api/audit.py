@@ -33,7 +33,7 @@ class AuditShape(Shown):
                 "actor": "session",
                 "action": "gpu_inventory.update",
                 "subject_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
-                "instance_id": None,
+                "instance_id": "0d9f1a52-6c7e-4f7c-9d55-0a6f3a1f2b22",
                 "detail": {"hours_available": [0, 120]},
             }
         },

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.api.auth import Reader, Tester
+from orchestrator.api.idempotency import DESCRIBED, IdempotencyKey, tell_replay
 from orchestrator.api.problems import answers
 from orchestrator.api.shapes import ErrorShape, Host, User
 from orchestrator.api.shown import Shown
@@ -143,13 +144,17 @@ class LoginCa(BaseModel):
     "/connection-checks",
     operation_id="checkConnection",
     status_code=202,
-    responses={202: {"headers": _LOCATION}, **answers(429)},
+    responses={202: {"headers": {**_LOCATION, **DESCRIBED}}, **answers(429)},
 )
 async def post_check(
-    body: CheckRequest, caller: Tester, given: Given, response: Response
+    body: CheckRequest,
+    caller: Tester,
+    given: Given,
+    response: Response,
+    key: IdempotencyKey = None,
 ) -> CheckShape:
     """Have a worker look at a machine: address, host key, login, Python, probe; `Location` is the check."""
-    check = await request_check(
+    requested = await request_check(
         given.database,
         given.vault,
         caller.principal,
@@ -160,9 +165,11 @@ async def post_check(
             certified_by=user_ca(given) if body.login == "certificate" else None,
         ),
         per_hour=given.settings.ssh.checks_per_hour,
+        key=key,
     )
-    response.headers["Location"] = f"/v1/connection-checks/{check.id}"
-    return CheckShape.of(check)
+    response.headers["Location"] = f"/v1/connection-checks/{requested.check.id}"
+    tell_replay(response, requested.replayed)
+    return CheckShape.of(requested.check)
 
 
 @router.get("/connection-checks/{check_id}", operation_id="getConnectionCheck")

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from orchestrator.api import examples
 from orchestrator.api.problems import MEDIA
 from orchestrator.api.rates import LEFT, POLICY
 
@@ -32,11 +33,21 @@ _WORDS: Final = {
     "503": "The database can't be reached.",
     "4XX": "The request can't be carried out.",
 }
-_RETRY_AFTER: Final = {
-    "description": "Seconds to wait before sending the request again.",
-    "schema": {"type": "integer", "minimum": 0},
+# Of a POST without an Idempotency-Key: what a repeat does.
+REPEATS: Final = {
+    "acceptHostKey": "A repeat is refused with 409: the key is no longer on offer.",
+    "addHostAuthority": "A repeat is answered with the one there is.",
+    "cancelRun": "A repeat changes nothing.",
+    "createApiKey": "",  # says it itself
+    "createSubmitKey": "No Idempotency-Key is heeded: a repeat makes another key.",
+    "previewSchedule": "Nothing is made.",
+    "restoreInventory": "A repeat changes nothing.",
+    "signIn": "A repeat is another session; no Idempotency-Key is heeded, for the answer is a secret.",
+    "signOut": "A repeat changes nothing.",
+    "signUp": "A repeat is refused with 409.",
+    "submitTestResults": "A repeat is another result, and no Idempotency-Key is heeded; the newest counts.",
 }
-_LIMITS: Final = {
+_HEADERS: Final = {
     POLICY: {
         "description": 'Requests that a caller has in a window of seconds: `"read";q=12000;w=60`.',
         "schema": {"type": "string"},
@@ -45,7 +56,16 @@ _LIMITS: Final = {
         "description": 'What is left of them, and the seconds until all are back: `"read";r=11999;t=42`.',
         "schema": {"type": "string"},
     },
+    "Retry-After": {
+        "description": "Seconds to wait before sending the request again.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "WWW-Authenticate": {
+        "description": "How to sign in: `Bearer`.",
+        "schema": {"type": "string"},
+    },
 }
+_OF_STATUS: Final = {"401": "WWW-Authenticate", "429": "Retry-After", "503": "Retry-After"}
 _PROBLEM: Final = {
     "type": "urn:harborx:problem:invalid_input",
     "title": "The input is not valid.",
@@ -73,6 +93,7 @@ def install(app: FastAPI) -> None:
 
 
 def described(document: dict[str, Any]) -> dict[str, Any]:
+    document["components"]["headers"] = _HEADERS
     schemas = document["components"]["schemas"]
     schemas["Problem"]["example"] = _PROBLEM
     schemas["OldProblem"]["example"] = _OLD_PROBLEM
@@ -81,9 +102,12 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
     for path, _, operation in operations(document):
         if path.startswith(("/v1", "/functions")):
             _complete(path, operation)
+        if repeat := REPEATS.get(operation["operationId"]):
+            operation["description"] = f"{operation.get('description', '')}\n\n{repeat}".strip()
         for status, response in operation["responses"].items():
             response["description"] = _WORDS.get(status, response["description"])
             _name_media(response)
+    examples.complete(document)
     return document
 
 
@@ -103,11 +127,8 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         responses.setdefault(status, {"description": "", "content": {MEDIA: {"schema": schema}}})
     for status, response in responses.items():
         headers = response.setdefault("headers", {})
-        headers.update(_LIMITS)
-        if status in ("429", "503"):
-            headers["Retry-After"] = _RETRY_AFTER
-        if status == "401":
-            headers["WWW-Authenticate"] = {"schema": {"type": "string"}}
+        for name in (POLICY, LEFT, *filter(None, [_OF_STATUS.get(status)])):
+            headers[name] = {"$ref": f"#/components/headers/{name}"}
     if old and "422" in responses:  # answered with 400
         del responses["422"]
 

@@ -112,7 +112,7 @@ def _answer(
     sent = {**_headers(status, error), **(headers or {})}
     if path.startswith(OLD_ENDPOINTS):
         # The old front end knows 400, 401 and 404 for what a caller can mend.
-        known = status if status in (400, 401, 404, 429) or status >= 500 else 400
+        known = status if status in (400, 401, 404, 405, 429) or status >= 500 else 400
         old = OldProblem(error=printable(str(error)), code=error.code, errors=pointed)
         return JSONResponse(old.model_dump(exclude_defaults=True), known, sent)
     problem = Problem(

@@ -25,6 +25,9 @@ from orchestrator.state_folder import read_secret
 from orchestrator.vault import Vault
 
 _LONGEST_HEAD: Final = 32_768  # bytes; a token is at most 8 KiB
+_IDLE_SECONDS: Final = (
+    75  # longer than clients and proxies keep one: who closes first never loses a request
+)
 _MOST_CONNECTIONS: Final = 10_000  # beyond them 503 without a look at the request
 _GRACE: Final = 3  # seconds that open requests get when the API stops
 _STOP_SECONDS: Final = 8.0  # then a part is given up: nothing may keep the process from ending
@@ -61,6 +64,7 @@ async def running_api(
             server_header=False,
             http=Impatient,
             h11_max_incomplete_event_size=_LONGEST_HEAD,
+            timeout_keep_alive=_IDLE_SECONDS,
             limit_concurrency=_MOST_CONNECTIONS,
         )
     )

@@ -66,7 +66,7 @@ _THESE: Final = text(
     _OF_CHOSEN.replace("chosen", "(SELECT * FROM gpu_instances WHERE id = ANY (:ids))")
 )
 
-# Longer than a transaction of ours may last: rows are stamped with its start, and seen when it is over.
+# Longer than a transaction of ours may last (session.LONGEST): rows are stamped with its start, and seen when it is over.
 _CHANGES: Final = text(
     "SELECT now() AS at, c.user_id, c.instance_id, c.mark FROM (SELECT) once LEFT JOIN fleet_changes("
     ":user_ids, coalesce(CAST(:since AS timestamptz), now()) - interval '20 seconds') c ON true"

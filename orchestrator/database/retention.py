@@ -1,6 +1,6 @@
 """
-What is kept for a time only: deleted inventory for 30 days, connection checks for one, ended sessions for seven, and
-attempts for as long as they say themselves.
+What is kept for a time only: deleted inventory for 30 days, connection checks for one, ended sessions for seven, the
+audit log for as many as are configured, and attempts for as long as they say themselves.
 """
 
 from __future__ import annotations
@@ -12,23 +12,27 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 # The index that orders a table by age, and when a row's time is up.
 _OLD: Final = {
-    "gpu_inventory": ("deleted_at", "30 days"),
-    "connection_checks": ("created_at", "1 day"),
-    "sessions": ("least(expires_at, revoked_at)", "7 days"),
-    "attempts": ("kept_until", "0 days"),
+    "gpu_inventory": ("deleted_at", "interval '30 days'"),
+    "connection_checks": ("created_at", "interval '1 day'"),
+    "sessions": ("least(expires_at, revoked_at)", "interval '7 days'"),
+    "attempts": ("kept_until", "interval '0 days'"),
+    "audit_log": ("at", "make_interval(days => :audit_days)"),
 }
 STATEMENTS: Final = {
     table: text(
         f"DELETE FROM {table} WHERE id = ANY (ARRAY("  # noqa: S608  our own words
-        f"SELECT id FROM {table} WHERE {age} < now() - interval '{kept}'"
+        f"SELECT id FROM {table} WHERE {age} < now() - {kept}"
         f" ORDER BY {age} LIMIT :most FOR UPDATE SKIP LOCKED))"
     )
     for table, (age, kept) in _OLD.items()
 }
 
 
-async def forget(session: AsyncSession, table: str, most: int) -> int:
+async def forget(session: AsyncSession, table: str, most: int, *, audit_days: int) -> int:
     """Forgets up to `most` rows whose time is up, the oldest first; how many it were. For workers only."""
-    found = await session.exec(STATEMENTS[table], params={"most": most})  # type: ignore[call-overload]
+    values = {"most": most}
+    if table == "audit_log":
+        values["audit_days"] = audit_days
+    found = await session.exec(STATEMENTS[table], params=values)  # type: ignore[call-overload]
     count: int = found.rowcount
     return count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +22,8 @@ from orchestrator.domain.errors import DatabaseError, DatabaseUnavailable
 
 Session = AsyncSession
 Role = Literal["none", "anon", "authenticated", "service_role"]
+
+LONGEST: Final = 15.0  # seconds that a transaction may last
 
 NOW: Final = func.now()  # the database's clock, the only one that rows are stamped by
 
@@ -88,6 +91,7 @@ class Database:
         if not prepare:
             connect_args["prepare_threshold"] = None
         self.url = url
+        self.longest = LONGEST
         self._engine: AsyncEngine = create_async_engine(
             make_url(url).set(drivername="postgresql+psycopg"),
             pool_size=pool_size,
@@ -101,9 +105,10 @@ class Database:
     @asynccontextmanager
     async def transaction(self, principal: Principal) -> AsyncIterator[Session]:
         """
-        One transaction as `principal`: committed at the end of the block, rolled back by an error.
+        One transaction as `principal`: committed at the end of the block, rolled back by an error and after `LONGEST`
+        seconds: what is stamped with its start is looked for as long ago as that (fleet_changes in schema.sql).
 
-        Raises `DatabaseUnavailable` when PostgreSQL can't be reached and `DatabaseError` for what it refuses. The
+        Raises `DatabaseUnavailable` when PostgreSQL can't be reached or was too slow, and `DatabaseError` for what it refuses. The
         query modules catch the `IntegrityError` whose meaning they know inside the block.
         """
         session = Session(
@@ -115,7 +120,8 @@ class Database:
         try:
             async with session, session.begin():
                 await session.connection()  # begins now, and not at the first statement
-                yield session
+                async with asyncio.timeout(self.longest):
+                    yield session
         except (OperationalError, InterfaceError, PoolTimeoutError, TimeoutError) as error:
             raise DatabaseUnavailable(_reason(error)) from error
         except DBAPIError as error:

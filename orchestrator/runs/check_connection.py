@@ -21,6 +21,7 @@ from orchestrator.database import (
     connection_checks,
     credentials,
     host_authorities,
+    idempotency,
     machine_logins,
 )
 from orchestrator.database.connection_checks import NewCheck
@@ -58,6 +59,14 @@ _MOST_TOLD: Final = 500  # characters of a step's detail
 _ADDRESSES_TOLD: Final = 4
 
 
+@dataclass(frozen=True)
+class Checked:
+    """`replayed`: it is the check of an earlier request with the same key, as it is now."""
+
+    check: ConnectionCheck
+    replayed: bool = False
+
+
 async def request_check(
     database: Database,
     vault: Vault,
@@ -66,12 +75,14 @@ async def request_check(
     login: LoginGiven,
     *,
     per_hour: int = CHECKS_PER_HOUR,
-) -> ConnectionCheck:
+    key: str | None = None,
+) -> Checked:
     """
-    A queued check of `address` (host, port, user) with its job, committed. Without a private key our key for this
-    supplier will be tried, or a certificate of our user CA.
+    A queued check of `address` (host, port, user) with its job, committed; `key` is an Idempotency-Key. Without a
+    private key our key for this supplier will be tried, or a certificate of our user CA.
 
-    Raises `CredentialUnusable`, `InvalidInput` where there is no such key yet, `TooManyChecks`, `TooManyContacts`.
+    Raises `CredentialUnusable`, `InvalidInput` where there is no such key yet, `TooManyChecks`, `TooManyContacts`,
+    `KeyReused`.
     """
     if principal.user_id is None:
         raise InvalidInput("A check belongs to a supplier; the service role is none.")
@@ -90,10 +101,18 @@ async def request_check(
     if login.certified_by:
         kind = "certificate"
     new = NewCheck(check_id, principal.user_id, host, port, user, kind, sealed)
+    asked = {"address": list(address), "kind": kind, "login": login.digest()}
     async with database.transaction(principal) as session:
+        told = await idempotency.take(session, key, "check_connection", asked) if key else None
+        if told is not None:
+            check = await connection_checks.get(session, UUID(told["check_id"]))
+            return Checked(check, replayed=True)
         if kind == "shared" and await credentials.shared(session) is None:
             raise InvalidInput("Send ssh_key, or have a key of ours made first: PUT /v1/login-key.")
-        return await connection_checks.add(session, new, per_hour)
+        check = await connection_checks.add(session, new, per_hour)
+        if key:
+            await idempotency.answer(session, key, {"check_id": str(check.id)})
+    return Checked(check)
 
 
 async def check_connection(check_id: UUID, worker: Worker) -> None:

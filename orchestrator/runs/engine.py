@@ -238,7 +238,9 @@ async def forget_old(worker: Worker) -> None:
     for table in retention.STATEMENTS:
         try:
             async with worker.database.transaction(SERVICE) as session:
-                count = await retention.forget(session, table, _FORGET_MOST)
+                count = await retention.forget(
+                    session, table, _FORGET_MOST, audit_days=worker.settings.server.audit_days
+                )
         except HarborxError as error:
             logger.warning("forget.failed", table=table, reason=str(error))
         else:

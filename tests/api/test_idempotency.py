@@ -168,6 +168,20 @@ async def test_a_key_is_short_printable_ascii(
     assert (await supplier.client.post(path, headers=longest)).status_code == 202
 
 
+async def test_a_machine_is_looked_at_once(supplier: Supplier, is_problem: Problem) -> None:
+    """A connection check that is asked for again is the one there is; with another address the key is refused."""
+    await supplier.client.put("/v1/login-key")
+    path, body = "/v1/connection-checks", {"ssh_host": "host.example"}
+    first = await supplier.client.post(path, headers=KEY, json=body)
+    again = await supplier.client.post(path, headers=KEY, json=body)
+    assert (again.status_code, again.json()) == (202, first.json())
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.headers["location"] == first.headers["location"]
+    other = await supplier.client.post(path, headers=KEY, json={"ssh_host": "other.example"})
+    is_problem(other, 422, "idempotency_key_reused")
+    assert len(stored(supplier.api, "connection_checks")) == 1
+
+
 async def test_the_service_role_has_no_keys(supplier: Supplier) -> None:
     """Keys are a tenant's: a caller that acts for all of them is refused one."""
     instance_id = UUID((await supplier.onboard())["id"])

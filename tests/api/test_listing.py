@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
@@ -13,12 +13,20 @@ import pytest
 from orchestrator.database import results
 from orchestrator.database.session import SERVICE
 from orchestrator.domain.instance_status import InstanceStatus
-from tests.api.conftest import Api, Supplier
+from tests.api.conftest import Api, Supplier, application, connect
 from tests.api.rows import CARD, HASH, NOW, Ended, end, execute, submit
 from tests.conftest import Databases
 
 Problem = Callable[[httpx.Response, int, str], None]
 PATH = "/v1/listing"
+
+
+@pytest.fixture
+async def api(databases: Databases) -> AsyncIterator[Api]:
+    """A listing that is read anew each time."""
+    app = application(databases.api, server={"listing_seconds": 0})
+    async with app.router.lifespan_context(app), connect(app) as client:
+        yield Api(databases, app, client)
 
 
 async def listed(api: Api, **query: Any) -> list[dict[str, Any]]:

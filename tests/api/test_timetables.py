@@ -31,23 +31,27 @@ async def test_the_next_five_times_are_told(supplier: Supplier) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "pointer"),
     [
-        *({}, {"every_hours": 0}, {"every_hours": 1, "cron": "0 3 * * *"}, {"cron": "x"}),
-        {"cron": "0 3 * * *", "timezone": "Mars"},
-        {"every_hours": 1, "jitter_seconds": 3601},
-        {"cron": "0 0 30 2 *"},
+        ({}, "every_hours"),
+        ({"every_hours": 0}, "every_hours"),
+        ({"every_hours": 1, "cron": "0 3 * * *"}, "every_hours"),
+        ({"cron": "x"}, "cron"),
+        ({"cron": "0 3 * * *", "timezone": "Mars"}, "timezone"),
+        ({"every_hours": 1, "jitter_seconds": 3601}, "jitter_seconds"),
+        ({"cron": "0 0 30 2 *"}, "cron"),
     ],
 )
 async def test_what_is_no_schedule_is_no_preview(
-    supplier: Supplier, is_problem: Problem, wrong: dict[str, object]
+    supplier: Supplier, is_problem: Problem, wrong: dict[str, object], pointer: str
 ) -> None:
-    """It is refused with the answer that the schedule itself would get."""
+    """It is refused, with what is to blame, by the answer that the schedule itself would get."""
     answer = await supplier.client.post(PATH, json=wrong)
     made = await supplier.onboard()
     put = await supplier.client.put(f"/v1/instances/{made['id']}/schedule", json=wrong)
     is_problem(answer, 400, "invalid_input")
     assert answer.json() == put.json()
+    assert [each["pointer"] for each in answer.json()["errors"]] == [pointer]
 
 
 async def test_a_preview_needs_a_login(api: Api, is_problem: Problem) -> None:

@@ -50,6 +50,7 @@ def house(folder: Path, *, worker: bool = True, **settings: str) -> Iterator[Hou
         "HARBORX_STATE_DIR": str(folder),
         "HARBORX_SSH__ALLOWED_NETWORKS": "127.0.0.0/8",
         "HARBORX_LOG__LEVEL": "warning",
+        "HARBORX_SERVER__LISTING_SECONDS": "0",
         **settings,
     }
     command = [_HARBORX, "serve", "--port", "0", "--json", *([] if worker else ["--no-worker"])]

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from orchestrator.database import retention
-from orchestrator.database.session import SERVICE
+from orchestrator.database.session import SERVICE, Session
 from orchestrator.runs.engine import Engine, forget_old
 from tests.conftest import Databases
 from tests.runs.conftest import worker_of
@@ -36,6 +36,10 @@ SELECT gpu_model FROM gpu_inventory UNION ALL SELECT ssh_host FROM connection_ch
 UNION ALL SELECT user_agent FROM sessions
 UNION ALL SELECT rtrim(convert_from(id, 'UTF8')) FROM attempts
 """
+
+
+async def forgotten(session: Session, table: str, most: int) -> int:
+    return await retention.forget(session, table, most, audit_days=400)
 
 
 @pytest.fixture
@@ -87,8 +91,25 @@ async def test_a_backlog_is_forgotten_piecewise(seeded: Databases) -> None:
         )
     for count, oldest in ((1, False), (2, False), (0, False)):
         async with seeded.worker.transaction(SERVICE) as session:
-            assert await retention.forget(session, "sessions", 2 if count == 2 else 1) == count
+            assert await forgotten(session, "sessions", 2 if count == 2 else 1) == count
         assert ("oldest" in left(seeded)) is oldest
+
+
+async def test_the_audit_log_is_kept_for_as_long_as_is_configured(
+    seeded: Databases, tmp_path: Path
+) -> None:
+    """400 days where nothing else is said; what is older goes, the oldest first, and nothing changes meanwhile."""
+    with psycopg.connect(seeded.logins.owner) as connection:
+        connection.execute("DELETE FROM audit_log")
+        connection.execute(
+            "INSERT INTO audit_log (user_id, actor, action, at)"
+            " SELECT id, 'session', days::text, now() - make_interval(days => days)"
+            " FROM profiles CROSS JOIN unnest(ARRAY[0, 399, 401, 500]) days"
+        )
+    await forget_old(worker_of(seeded, tmp_path))
+    with psycopg.connect(seeded.logins.owner) as connection:
+        rows = connection.execute("SELECT action FROM audit_log WHERE action ~ '^[0-9]+$'")
+        assert {row[0] for row in rows} == {"0", "399"}
 
 
 @pytest.mark.parametrize(
@@ -98,11 +119,14 @@ async def test_a_backlog_is_forgotten_piecewise(seeded: Databases) -> None:
         ("connection_checks", "connection_checks_old"),
         ("sessions", "sessions_ended"),
         ("attempts", "attempts_old"),
+        ("audit_log", "audit_log_old"),
     ],
 )
 def test_forgetting_reads_an_index(seeded: Databases, table: str, index: str) -> None:
     """What is over is found by its age and not by looking at every row."""
-    statement = str(retention.STATEMENTS[table]).replace(":most", "1000")
+    statement = (
+        str(retention.STATEMENTS[table]).replace(":most", "1000").replace(":audit_days", "400")
+    )
     with psycopg.connect(seeded.logins.owner) as connection:
         connection.execute("SET enable_seqscan = off")
         plan = connection.execute(f"EXPLAIN {statement}".encode()).fetchall()

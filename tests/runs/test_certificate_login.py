@@ -87,6 +87,6 @@ async def test_a_check_tries_a_certificate(
         (machine.host, machine.port, machine.user),
         LoginGiven(certified_by=ca.trusted),
     )
-    await check_connection(asked.id, marketplace.worker)
-    check = await read(marketplace, asked.id)
+    await check_connection(asked.check.id, marketplace.worker)
+    check = await read(marketplace, asked.check.id)
     assert (check.login, check.state, check.error_message) == ("certificate", "passed", None)

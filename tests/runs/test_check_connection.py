@@ -35,7 +35,8 @@ async def request(marketplace: Marketplace, target: Target, *, shared: bool = Fa
     login = LoginGiven() if shared else LoginGiven(target.private_key)
     address = (target.host, target.port, target.user)
     worker, user = marketplace.worker, supplier(marketplace.user_id)
-    return await request_check(marketplace.databases.api, worker.vault, user, address, login)
+    asked = await request_check(marketplace.databases.api, worker.vault, user, address, login)
+    return asked.check
 
 
 async def read(marketplace: Marketplace, check_id: Any) -> ConnectionCheck:

@@ -36,7 +36,7 @@ async def test_a_renderer_that_strips_nothing_is_found(
     """Each place that makes text safe is needed: without it the attack counts, and names the surface."""
     monkeypatch.setattr(guard, _as_it_is)
     played = await play(ground, 60, seed=6)
-    assert played.must_be_zero["shown"] > 0
+    assert played.must_be_zero["controls"] > 0
     assert any(sentence.startswith(f"{surface}:") for sentence in played.sentences)
 
 
@@ -45,7 +45,7 @@ async def test_a_rule_with_a_hole_is_found(ground: Ground, monkeypatch: pytest.M
     rule = "orchestrator.domain.sanitise._CONTROLS"
     monkeypatch.setattr(rule, re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]"))
     played = await play(ground, 60, seed=6)
-    assert played.must_be_zero["shown"] > 0
+    assert played.must_be_zero["controls"] > 0
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,10 @@ export interface paths {
         put?: never;
         /**
          * Submit Test Results
-         * @description Take the result of an agent that was run by hand, signed by an API key.
+         * @description Take the result of an agent that was run by hand, signed by an API key: that instance's submit key, the supplier's
+         *     own with scope submit, or the service role's.
+         *
+         *     A repeat is another result, and no Idempotency-Key is heeded; the newest counts.
          */
         post: operations["submitTestResults"];
         delete?: never;
@@ -141,7 +144,7 @@ export interface paths {
         post?: never;
         /**
          * Delete Api Key
-         * @description Revoke a key, at once and for good.
+         * @description Revoke a key, and with it those that it made: at once and for good.
          */
         delete: operations["revokeApiKey"];
         options?: never;
@@ -180,7 +183,10 @@ export interface paths {
         put?: never;
         /**
          * Post Sign In
-         * @description Start a session.
+         * @description Start a session. After a few wrong passwords one has to wait, longer each time, and the answer is 429 with
+         *     Retry-After, whether there is such an account or not.
+         *
+         *     A repeat is another session; no Idempotency-Key is heeded, for the answer is a secret.
          */
         post: operations["signIn"];
         delete?: never;
@@ -201,6 +207,8 @@ export interface paths {
         /**
          * Post Sign Out
          * @description End this session and take its cookie back; also where it had ended already.
+         *
+         *     A repeat changes nothing.
          */
         post: operations["signOut"];
         delete?: never;
@@ -220,7 +228,9 @@ export interface paths {
         put?: never;
         /**
          * Post Sign Up
-         * @description Make an account; the answer is a session.
+         * @description Make an account; the answer is a session. Only so many may be made from one network.
+         *
+         *     A repeat is refused with 409.
          */
         post: operations["signUp"];
         delete?: never;
@@ -284,6 +294,53 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/host-authorities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Authorities
+         * @description The caller's, oldest first: 32 at most, so there is one page.
+         */
+        get: operations["listHostAuthorities"];
+        put?: never;
+        /**
+         * Post Authority
+         * @description Trust machines by their certificates: one for ssh_host, of this authority, not expired. Such machines may change their
+         *     keys; any other key of theirs is put on offer. The same again is the one there is.
+         *
+         *     A repeat is answered with the one there is.
+         */
+        post: operations["addHostAuthority"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/host-authorities/{authority_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Authority
+         * @description From the next login on its certificates count for nothing; each machine is pinned to its key of last.
+         */
+        delete: operations["deleteHostAuthority"];
         options?: never;
         head?: never;
         patch?: never;
@@ -409,7 +466,9 @@ export interface paths {
         put?: never;
         /**
          * Post Host Key
-         * @description Pin the instance to the host key on offer; 409 where it is another one, or none.
+         * @description Confirm the host key on record, or pin the instance to the one on offer; 409 where it is neither.
+         *
+         *     A repeat is refused with 409: the key is no longer on offer.
          */
         post: operations["acceptHostKey"];
         delete?: never;
@@ -457,6 +516,29 @@ export interface paths {
         post?: never;
         /** Delete Schedule */
         delete: operations["deleteSchedule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/instances/{instance_id}/submit-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Post Submit Key
+         * @description Make the key that an agent run by hand on this instance is given: it submits that instance's results, for some
+         *     days, and does nothing else. It is shown once, and revoked like any other.
+         *
+         *     No Idempotency-Key is heeded: a repeat makes another key.
+         */
+        post: operations["createSubmitKey"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -522,6 +604,8 @@ export interface paths {
         /**
          * Restore Item
          * @description Bring a deleted item back, as it was.
+         *
+         *     A repeat changes nothing.
          */
         post: operations["restoreInventory"];
         delete?: never;
@@ -539,7 +623,7 @@ export interface paths {
         };
         /**
          * List Listing
-         * @description Verified instances, the latest tested first.
+         * @description Verified instances, the latest tested first; a page may be a few seconds old.
          */
         get: operations["listListing"];
         put?: never;
@@ -664,7 +748,8 @@ export interface paths {
         get?: never;
         /**
          * Put Password
-         * @description Change the password and end every other session. For sessions only: an API key is not enough.
+         * @description Change the password and end every other session. For sessions only: an API key is not enough. A wrong current one
+         *     counts as a sign-in that failed.
          */
         put: operations["changePassword"];
         post?: never;
@@ -767,6 +852,8 @@ export interface paths {
          * Post Cancel
          * @description End a run. A queued one is `cancelled` in the answer; one at work has `cancel_requested_at` and is ended on
          *     its machine first; one that has ended comes back as it is, so cancelling twice or too late is no error.
+         *
+         *     A repeat changes nothing.
          */
         post: operations["cancelRun"];
         delete?: never;
@@ -888,6 +975,8 @@ export interface paths {
         /**
          * Preview
          * @description The next five due times of a schedule that were made now; refused as it would be.
+         *
+         *     Nothing is made.
          */
         post: operations["previewSchedule"];
         delete?: never;
@@ -956,6 +1045,7 @@ export interface components {
          *         ]
          *       },
          *       "id": 7,
+         *       "instance_id": "0d9f1a52-6c7e-4f7c-9d55-0a6f3a1f2b22",
          *       "subject_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11"
          *     }
          */
@@ -979,6 +1069,25 @@ export interface components {
             instance_id: string | null;
             /** Subject Id */
             subject_id: string | null;
+        };
+        /** AuthorityShape */
+        AuthorityShape: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Fingerprint */
+            fingerprint: string;
+            /** Hosts */
+            hosts: string;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Public Key */
+            public_key: string;
         };
         /**
          * CheckRequest
@@ -1096,16 +1205,25 @@ export interface components {
         };
         /**
          * CreatedKey
-         * @description The only time the key itself is shown.
+         * @description The only time the key itself is shown. A key that another one made ends with it at the latest.
          */
         CreatedKey: {
+            /** Expires At */
+            expires_at: string | null;
             /** Key */
             key: string;
         };
         /**
          * DetailedInstance
          * @description `public_key` is the line for the machine's ~/.ssh/authorized_keys; with `login` "shared" it is the supplier's one
-         *     for all machines. `host_key_offered` is another host key that the machine showed since: no login was tried.
+         *     for all machines.
+         *
+         *     `host_key_trust` says how the host key on record became that: `given` with the instance, `checked` before it was
+         *     onboarded, seen at `first_contact`, `accepted` in another's place, `rotated`: proved by the one before, or of a
+         *     certificate of a host `authority`. `host_key_confirmed_at` is when its supplier has said that it is the machine's; null:
+         *     nobody has. `host_key_given` is the fingerprint that the first contact has to show. `host_keys_proved` are other keys
+         *     that the machine has proved to have. `host_key_offered` is another host key that the machine showed since: no login was
+         *     tried, nor is any until its supplier takes it or the machine shows the old one.
          */
         DetailedInstance: {
             /** Cpu Count */
@@ -1127,16 +1245,24 @@ export interface components {
             gpu_name: string | null;
             /** Host Key */
             host_key: string | null;
+            /** Host Key Confirmed At */
+            host_key_confirmed_at: string | null;
             /** Host Key Fingerprint */
-            host_key_fingerprint?: string | null;
+            host_key_fingerprint: string | null;
+            /** Host Key Given */
+            host_key_given: string | null;
             /** Host Key Offered */
             host_key_offered: string | null;
             /** Host Key Offered At */
             host_key_offered_at: string | null;
             /** Host Key Offered Fingerprint */
-            host_key_offered_fingerprint?: string | null;
+            host_key_offered_fingerprint: string | null;
             /** Host Key Seen At */
             host_key_seen_at: string | null;
+            /** Host Key Trust */
+            host_key_trust: ("given" | "checked" | "first_contact" | "accepted" | "rotated" | "authority") | null;
+            /** Host Keys Proved */
+            host_keys_proved: string[];
             /**
              * Id
              * Format: uuid
@@ -1315,7 +1441,8 @@ export interface components {
         };
         /**
          * HostKeyAccepted
-         * @description The key on offer, as the instance tells it: nobody takes one that they have not seen.
+         * @description The key on record or on offer, or its fingerprint, as the instance tells it: nobody takes one that they have not
+         *     seen.
          */
         HostKeyAccepted: {
             /** Host Key */
@@ -1324,13 +1451,16 @@ export interface components {
         /**
          * InstanceChange
          * @description What is absent stays as it is; provider, location and price_per_hour may be null. Another address is another
-         *     machine: it counts as untested, and its host key is pinned anew.
+         *     machine: it counts as untested, and its host key is pinned anew. `host_key` is the one that the machine must show: the
+         *     one on record is confirmed by it, or forgotten.
          * @example {
          *       "listed": false,
          *       "location": "Oslo"
          *     }
          */
         InstanceChange: {
+            /** Host Key */
+            host_key?: string | null;
             /** Listed */
             listed?: boolean | null;
             /** Location */
@@ -1469,7 +1599,10 @@ export interface components {
              */
             updated_at: string;
         };
-        /** KeyShape */
+        /**
+         * KeyShape
+         * @description `instance_id` is the only instance that a submit key submits for; `made_by` the key that asked for this one.
+         */
         KeyShape: {
             /**
              * Created At
@@ -1483,8 +1616,12 @@ export interface components {
              * Format: uuid
              */
             id: string;
+            /** Instance Id */
+            instance_id: string | null;
             /** Last Used At */
             last_used_at: string | null;
+            /** Made By */
+            made_by: string | null;
             /** Name */
             name: string;
             /** Public Id */
@@ -1660,7 +1797,8 @@ export interface components {
         };
         /**
          * LoginCa
-         * @description `authorized_keys_line` is all that a machine has to know; each login's certificate ends after its lifetime.
+         * @description `authorized_keys_line` is all that a machine has to know; each login's certificate ends after its lifetime, and is good
+         *     from `source_addresses` only, where there are any.
          */
         LoginCa: {
             /** Authorized Keys Line */
@@ -1673,6 +1811,8 @@ export interface components {
             principal: string;
             /** Public Key */
             public_key: string;
+            /** Source Addresses */
+            source_addresses: string[];
         };
         /**
          * LoginKey
@@ -1719,6 +1859,22 @@ export interface components {
             /** Torch Installs */
             torch_installs: components["schemas"]["TorchInstall"][];
             witnesses: components["schemas"]["Witnesses"];
+        };
+        /**
+         * NewAuthority
+         * @description `hosts` are comma-separated patterns (* and ?, ! takes out) of ssh_host, or of [ssh_host]:port where that is not 22;
+         *     `public_key` is the authority's, one line. Or both as a `line` of known_hosts: @cert-authority HOSTS KEY.
+         * @example {
+         *       "line": "@cert-authority *.fleet.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI..."
+         *     }
+         */
+        NewAuthority: {
+            /** Hosts */
+            hosts?: string | null;
+            /** Line */
+            line?: string | null;
+            /** Public Key */
+            public_key?: string | null;
         };
         /**
          * NewItem
@@ -1774,15 +1930,36 @@ export interface components {
             /** New Password */
             new_password: string;
         };
+        /** NewSubmitKey */
+        NewSubmitKey: {
+            /**
+             * Expires In Days
+             * @default 7
+             */
+            expires_in_days: number;
+            /** Name */
+            name?: string | null;
+        };
         /**
          * OldProblem
-         * @description As the old system's front end reads errors; `code` is the catalogue's.
+         * @description As the old system's front end reads errors; `code` is the catalogue's, `errors` are what was sent wrong.
+         * @example {
+         *       "code": "not_found",
+         *       "error": "There is no such thing here. GPU instance not found."
+         *     }
          */
         OldProblem: {
             /** Code */
             code: string;
             /** Error */
             error: string;
+            /**
+             * Errors
+             * @default []
+             */
+            errors: {
+                [key: string]: string;
+            }[];
         };
         /** OnboardAnswer */
         OnboardAnswer: {
@@ -1803,7 +1980,7 @@ export interface components {
          * OnboardRequest
          * @description A machine as its supplier describes it. Without `ssh_key` it gets a key pair of its own, or with `login` "shared"
          *     uses our one for all of the supplier's, or with "certificate" our user CA. `connection_check_id` pins the host key
-         *     that this check saw.
+         *     that this check saw; `host_key` is the one that it must show, and nothing else is logged in to.
          * @example {
          *       "gpu_count": 1,
          *       "gpu_name": "NVIDIA H100",
@@ -1826,6 +2003,8 @@ export interface components {
             gpu_count?: number | null;
             /** Gpu Name */
             gpu_name?: string | null;
+            /** Host Key */
+            host_key?: string | null;
             /** Instance Id */
             instance_id: string;
             /** Location */
@@ -2001,6 +2180,13 @@ export interface components {
             /** Next Cursor */
             next_cursor: string | null;
         };
+        /** PageShape[AuthorityShape] */
+        PageShape_AuthorityShape_: {
+            /** Items */
+            items: components["schemas"]["AuthorityShape"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
         /** PageShape[ItemShape] */
         PageShape_ItemShape_: {
             /** Items */
@@ -2163,6 +2349,20 @@ export interface components {
         /**
          * Problem
          * @description What happened, why, and what to do; `type` and `code` are stable.
+         * @example {
+         *       "code": "invalid_input",
+         *       "detail": "The input is not valid. quantity: Input should be less than or equal to 1000000",
+         *       "errors": [
+         *         {
+         *           "message": "Input should be less than or equal to 1000000",
+         *           "pointer": "quantity"
+         *         }
+         *       ],
+         *       "remedy": "Correct the named fields and send the request again.",
+         *       "status": 422,
+         *       "title": "The input is not valid.",
+         *       "type": "urn:harborx:problem:invalid_input"
+         *     }
          */
         Problem: {
             /** Code */
@@ -2339,7 +2539,7 @@ export interface components {
         };
         /**
          * RunShape
-         * @description A run. `not_before`: its machine was busy, and it is tried again then. `cancel_requested_at` on an unfinished
+         * @description A run. `not_before`: its machine was busy, or its supplier's hour was used up, and it is tried then. `cancel_requested_at` on an unfinished
          *     run: it is being ended on the machine.
          */
         RunShape: {
@@ -2823,7 +3023,7 @@ export interface components {
         };
         /**
          * UnfinishedRun
-         * @description The test that waits or is at work; `not_before`: its machine was busy, and it is tried again then.
+         * @description The test that waits or is at work; `not_before`: its machine was busy, or the hour was used up, and it is tried then.
          */
         UnfinishedRun: {
             /** Cancel Requested At */
@@ -2861,7 +3061,16 @@ export interface components {
     responses: never;
     parameters: never;
     requestBodies: never;
-    headers: never;
+    headers: {
+        /** @description What is left of them, and the seconds until all are back: `"read";r=11999;t=42`. */
+        RateLimit: string;
+        /** @description Requests that a caller has in a window of seconds: `"read";q=12000;w=60`. */
+        "RateLimit-Policy": string;
+        /** @description Seconds to wait before sending the request again. */
+        "Retry-After": number;
+        /** @description How to sign in: `Bearer`. */
+        "WWW-Authenticate": string;
+    };
     pathItems: never;
 }
 export type $defs = Record<string, never>;
@@ -2878,6 +3087,16 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "gpu_count": 1,
+                 *       "gpu_name": "NVIDIA H100",
+                 *       "instance_id": "12345678",
+                 *       "ssh_host": "your-gpu-host.com",
+                 *       "ssh_port": 22,
+                 *       "ssh_user": "root"
+                 *     }
+                 */
                 "application/json": components["schemas"]["OnboardRequest"];
             };
         };
@@ -2887,53 +3106,123 @@ export interface operations {
                 headers: {
                     /** @description `true` on the answer to a repeated request. */
                     "Idempotency-Replayed"?: "true";
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "gpu_instance": {
+                     *         "cpu_count": 1,
+                     *         "created_at": "2026-11-25T10:00:00Z",
+                     *         "cuda_version": "13.0",
+                     *         "disk_space_gb": 1,
+                     *         "gpu_count": 8,
+                     *         "gpu_inventory_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "gpu_name": "NVIDIA H100 80GB HBM3",
+                     *         "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI",
+                     *         "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "location": "Oslo",
+                     *         "metadata": {},
+                     *         "price_per_hour": 2.49,
+                     *         "provider": "example-cloud",
+                     *         "ram_gb": 1,
+                     *         "ssh_host": "your-gpu-host.com",
+                     *         "ssh_port": 22,
+                     *         "ssh_user": "root",
+                     *         "status": "active",
+                     *         "test_status": "completed",
+                     *         "tested_at": "2026-11-25T10:00:00Z",
+                     *         "updated_at": "2026-11-25T10:00:00Z",
+                     *         "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "vast_instance_id": "12345678",
+                     *         "vast_machine_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "vast_offer_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11"
+                     *       },
+                     *       "inventory_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "message": "Done.",
+                     *       "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI",
+                     *       "success": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["OnboardAnswer"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OldProblem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OldProblem"];
                 };
             };
-            /** @description Not Found */
+            /** @description This login may not do that. */
+            403: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OldProblem"];
+                };
+            };
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OldProblem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OldProblem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OldProblem"];
                 };
             };
-            /** @description Client Error */
+            /** @description The request can't be carried out. */
             "4XX": {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2954,6 +3243,22 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "gpu_instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                 *       "options": {
+                 *         "batch_size": 32,
+                 *         "budget_seconds": 1,
+                 *         "channels_last": true,
+                 *         "device": "auto",
+                 *         "image_size": 224,
+                 *         "mode": "auto",
+                 *         "num_epochs": 1,
+                 *         "precision": "auto",
+                 *         "profile": "quick"
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["TestRequest"];
             };
         };
@@ -2963,53 +3268,103 @@ export interface operations {
                 headers: {
                     /** @description `true` on the answer to a repeated request. */
                     "Idempotency-Replayed"?: "true";
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "connection_info": {
+                     *         "gpu_instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "gpu_name": "NVIDIA H100 80GB HBM3",
+                     *         "ssh_host": "your-gpu-host.com",
+                     *         "ssh_port": 22,
+                     *         "ssh_user": "root"
+                     *       },
+                     *       "message": "Done.",
+                     *       "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "submit_url": "https://harborx.example/functions/v1/submit-test-results",
+                     *       "success": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["TestAnswer"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OldProblem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OldProblem"];
                 };
             };
-            /** @description Not Found */
+            /** @description This login may not do that. */
+            403: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OldProblem"];
+                };
+            };
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OldProblem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OldProblem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OldProblem"];
                 };
             };
-            /** @description Client Error */
+            /** @description The request can't be carried out. */
             "4XX": {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3027,6 +3382,37 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "accuracy": 1,
+                 *       "api_key": "hbx_example",
+                 *       "batch_size": 32,
+                 *       "error_message": "example",
+                 *       "gpu_instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                 *       "gpu_utilization_percent": 1,
+                 *       "image_size": 224,
+                 *       "latency_ms": 1,
+                 *       "loss": 1,
+                 *       "memory_total_gb": 1,
+                 *       "memory_used_gb": 1,
+                 *       "num_epochs": 1,
+                 *       "power_draw_watts": 1,
+                 *       "raw_results": {},
+                 *       "system_telemetry": {
+                 *         "cpu_count": 1,
+                 *         "cuda_version": "13.0",
+                 *         "disk_space_gb": 1,
+                 *         "gpu_count": 8,
+                 *         "gpu_name": "NVIDIA H100 80GB HBM3",
+                 *         "ram_gb": 1
+                 *       },
+                 *       "temperature_celsius": -50,
+                 *       "test_duration_seconds": 1,
+                 *       "test_type": "resnet50",
+                 *       "throughput_images_per_sec": 2450,
+                 *       "throughput_samples_per_sec": 2450
+                 *     }
+                 */
                 "application/json": components["schemas"]["Submission"];
             };
         };
@@ -3034,53 +3420,143 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "message": "Done.",
+                     *       "success": true,
+                     *       "test_result": {
+                     *         "accuracy": 1,
+                     *         "agent_sha256": "example",
+                     *         "batch_size": 32,
+                     *         "budget_seconds": 1,
+                     *         "channels_last": true,
+                     *         "completed_at": "2026-11-25T10:00:00Z",
+                     *         "compute_miles_formula": "example",
+                     *         "compute_miles_per_hour": 1,
+                     *         "configuration": {},
+                     *         "configuration_hash": "0123456789abcdef",
+                     *         "created_at": "2026-11-25T10:00:00Z",
+                     *         "cuda_version": "13.0",
+                     *         "device": "example",
+                     *         "driver_version": "580.95",
+                     *         "error_message": "example",
+                     *         "evidence": [
+                     *           {}
+                     *         ],
+                     *         "findings": [
+                     *           {}
+                     *         ],
+                     *         "gpu_instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "gpu_utilization_percent": 1,
+                     *         "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "image_size": 224,
+                     *         "images": 1,
+                     *         "inference_images_per_sec": 1,
+                     *         "latency_ms": 1,
+                     *         "loss": 1,
+                     *         "measured_gpu_count": 8,
+                     *         "measured_gpu_name": "NVIDIA H100 80GB HBM3",
+                     *         "measured_seconds": 1,
+                     *         "memory_total_gb": 1,
+                     *         "memory_used_gb": 1,
+                     *         "mfu_percent": 1,
+                     *         "mode": "cuda-graph",
+                     *         "model_source": "example",
+                     *         "num_epochs": 1,
+                     *         "power_draw_watts": 1,
+                     *         "precision": "amp-bf16",
+                     *         "profile": "quick",
+                     *         "raw_results": {},
+                     *         "roofline_percent": 1,
+                     *         "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "source": "pushed",
+                     *         "started_at": "2026-11-25T10:00:00Z",
+                     *         "steps": 1,
+                     *         "temperature_celsius": 1,
+                     *         "test_duration_seconds": 1,
+                     *         "test_type": "resnet50",
+                     *         "throughput_high": 2460,
+                     *         "throughput_images_per_sec": 2450,
+                     *         "throughput_low": 2440,
+                     *         "throughput_samples_per_sec": 2450,
+                     *         "torch_version": "2.13.0",
+                     *         "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "variation_percent": 1,
+                     *         "verdict": "passed"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["SubmitAnswer"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OldProblem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OldProblem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OldProblem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OldProblem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OldProblem"];
                 };
             };
-            /** @description Client Error */
+            /** @description The request can't be carried out. */
             "4XX": {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3104,6 +3580,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example {} */
                     "application/json": {
                         [key: string]: string;
                     };
@@ -3126,12 +3603,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example {} */
                     "application/json": {
                         [key: string]: string;
                     };
                 };
             };
-            /** @description Service Unavailable */
+            /** @description The database can't be reached. */
             503: {
                 headers: {
                     /** @description Seconds to wait before sending the request again. */
@@ -3156,62 +3634,128 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "created_at": "2026-11-25T10:00:00Z",
+                     *         "expires_at": "2026-11-25T10:00:00Z",
+                     *         "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "last_used_at": "2026-11-25T10:00:00Z",
+                     *         "made_by": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "name": "training",
+                     *         "public_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "revoked_at": "2026-11-25T10:00:00Z",
+                     *         "scopes": [
+                     *           "example"
+                     *         ]
+                     *       }
+                     *     ]
+                     */
                     "application/json": components["schemas"]["KeyShape"][];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3229,6 +3773,15 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "expires_in_days": 1,
+                 *       "name": "training",
+                 *       "scopes": [
+                 *         "read"
+                 *       ]
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewKey"];
             };
         };
@@ -3236,62 +3789,149 @@ export interface operations {
             /** @description Successful Response */
             201: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "expires_at": "2026-11-25T10:00:00Z",
+                     *       "key": "hbx_example"
+                     *     }
+                     */
                     "application/json": components["schemas"]["CreatedKey"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not declared to be JSON. */
+            415: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3314,60 +3954,108 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3382,6 +4070,7 @@ export interface operations {
                 instance_id?: string | null;
                 /** @description Rows a page. */
                 limit?: number;
+                /** @description The `next_cursor` of the page before. */
                 cursor?: string | null;
             };
             header?: never;
@@ -3393,62 +4082,131 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "action": "gpu_inventory.update",
+                     *           "actor": "session",
+                     *           "at": "2026-11-25T10:00:00Z",
+                     *           "detail": {
+                     *             "hours_available": [
+                     *               0,
+                     *               120
+                     *             ]
+                     *           },
+                     *           "id": 7,
+                     *           "instance_id": "0d9f1a52-6c7e-4f7c-9d55-0a6f3a1f2b22",
+                     *           "subject_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["PageShape_AuditShape_"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3466,6 +4224,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "email": "name@example.com",
+                 *       "password": "ten or more"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Login"];
             };
         };
@@ -3473,62 +4237,151 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.example",
+                     *       "expires_in": 1,
+                     *       "token_type": "bearer",
+                     *       "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11"
+                     *     }
+                     */
                     "application/json": components["schemas"]["SessionShape"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not declared to be JSON. */
+            415: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3549,60 +4402,108 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3620,6 +4521,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "email": "name@example.com",
+                 *       "password": "ten or more"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Login"];
             };
         };
@@ -3627,71 +4534,162 @@ export interface operations {
             /** @description Successful Response */
             201: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.example",
+                     *       "expires_in": 1,
+                     *       "token_type": "bearer",
+                     *       "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11"
+                     *     }
+                     */
                     "application/json": components["schemas"]["SessionShape"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Conflict */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is in a state that does not allow that. */
             409: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not declared to be JSON. */
+            415: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3703,12 +4701,20 @@ export interface operations {
     checkConnection: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description 1 to 200 printable ASCII characters, new for each new request and the same to repeat one: the repeat is answered with what became of the first. A request that was refused leaves its key free. */
+                "Idempotency-Key"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "ssh_host": "your-gpu-host.com"
+                 *     }
+                 */
                 "application/json": components["schemas"]["CheckRequest"];
             };
         };
@@ -3716,73 +4722,221 @@ export interface operations {
             /** @description Successful Response */
             202: {
                 headers: {
+                    /** @description `true` on the answer to a repeated request. */
+                    "Idempotency-Replayed"?: "true";
                     /** @description The path of the check. */
                     Location?: string;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2026-11-25T10:00:00Z",
+                     *       "error": {
+                     *         "code": "gpu_mismatch",
+                     *         "evidence": {},
+                     *         "message": "Done.",
+                     *         "remedy": "example"
+                     *       },
+                     *       "finished_at": "2026-11-25T10:00:00Z",
+                     *       "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI",
+                     *       "host_key_fingerprint": "SHA256:uNiVztksCsDhcc0u9e8BrrvZPYUvM9m4ExAmPLeExAm",
+                     *       "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "login": "supplied",
+                     *       "probe": {
+                     *         "container": "example",
+                     *         "cpu_count": 1,
+                     *         "cpu_model": "AMD EPYC 9654",
+                     *         "cuda_version": "13.0",
+                     *         "disk_free_gb": 1,
+                     *         "disk_space_gb": 1,
+                     *         "driver_version": "580.95",
+                     *         "glibc": "example",
+                     *         "gpu_count": 8,
+                     *         "gpu_name": "NVIDIA H100 80GB HBM3",
+                     *         "gpus": [
+                     *           {
+                     *             "compute_capability": "example",
+                     *             "ecc_enabled": true,
+                     *             "index": 1,
+                     *             "memory_free_gb": 1,
+                     *             "memory_total_gb": 1,
+                     *             "mig_enabled": true,
+                     *             "name": "training",
+                     *             "pci_bus_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *             "pcie_generation_max": 1,
+                     *             "pcie_width_max": 1,
+                     *             "persistence": true,
+                     *             "power_limit_default_watts": 1,
+                     *             "power_limit_watts": 1,
+                     *             "processes": 1,
+                     *             "uuid": "example",
+                     *             "vbios": "example"
+                     *           }
+                     *         ],
+                     *         "kernel": "6.1.0-40-amd64",
+                     *         "ram_gb": 1,
+                     *         "torch_installs": [
+                     *           {
+                     *             "interpreter": "/usr/bin/python3",
+                     *             "torch": "example"
+                     *           }
+                     *         ],
+                     *         "witnesses": {
+                     *           "nvml": 1,
+                     *           "pci": 1,
+                     *           "proc": 1,
+                     *           "torch": 1
+                     *         }
+                     *       },
+                     *       "ssh_host": "your-gpu-host.com",
+                     *       "ssh_port": 22,
+                     *       "ssh_user": "root",
+                     *       "state": "queued",
+                     *       "steps": [
+                     *         {
+                     *           "detail": "example",
+                     *           "name": "address",
+                     *           "seconds": 1,
+                     *           "state": "passed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["CheckShape"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not declared to be JSON. */
+            415: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too Many Requests */
+            /** @description There were too many requests. */
             429: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3805,62 +4959,184 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2026-11-25T10:00:00Z",
+                     *       "error": {
+                     *         "code": "gpu_mismatch",
+                     *         "evidence": {},
+                     *         "message": "Done.",
+                     *         "remedy": "example"
+                     *       },
+                     *       "finished_at": "2026-11-25T10:00:00Z",
+                     *       "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI",
+                     *       "host_key_fingerprint": "SHA256:uNiVztksCsDhcc0u9e8BrrvZPYUvM9m4ExAmPLeExAm",
+                     *       "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "login": "supplied",
+                     *       "probe": {
+                     *         "container": "example",
+                     *         "cpu_count": 1,
+                     *         "cpu_model": "AMD EPYC 9654",
+                     *         "cuda_version": "13.0",
+                     *         "disk_free_gb": 1,
+                     *         "disk_space_gb": 1,
+                     *         "driver_version": "580.95",
+                     *         "glibc": "example",
+                     *         "gpu_count": 8,
+                     *         "gpu_name": "NVIDIA H100 80GB HBM3",
+                     *         "gpus": [
+                     *           {
+                     *             "compute_capability": "example",
+                     *             "ecc_enabled": true,
+                     *             "index": 1,
+                     *             "memory_free_gb": 1,
+                     *             "memory_total_gb": 1,
+                     *             "mig_enabled": true,
+                     *             "name": "training",
+                     *             "pci_bus_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *             "pcie_generation_max": 1,
+                     *             "pcie_width_max": 1,
+                     *             "persistence": true,
+                     *             "power_limit_default_watts": 1,
+                     *             "power_limit_watts": 1,
+                     *             "processes": 1,
+                     *             "uuid": "example",
+                     *             "vbios": "example"
+                     *           }
+                     *         ],
+                     *         "kernel": "6.1.0-40-amd64",
+                     *         "ram_gb": 1,
+                     *         "torch_installs": [
+                     *           {
+                     *             "interpreter": "/usr/bin/python3",
+                     *             "torch": "example"
+                     *           }
+                     *         ],
+                     *         "witnesses": {
+                     *           "nvml": 1,
+                     *           "pci": 1,
+                     *           "proc": 1,
+                     *           "torch": 1
+                     *         }
+                     *       },
+                     *       "ssh_host": "your-gpu-host.com",
+                     *       "ssh_port": 22,
+                     *       "ssh_user": "root",
+                     *       "state": "queued",
+                     *       "steps": [
+                     *         {
+                     *           "detail": "example",
+                     *           "name": "address",
+                     *           "seconds": 1,
+                     *           "state": "passed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["CheckShape"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3886,62 +5162,566 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "at": "2026-11-25T10:00:00Z",
+                     *         "configuration": {},
+                     *         "configuration_hash": "0123456789abcdef",
+                     *         "detail": {},
+                     *         "gpu_index": 1,
+                     *         "high": 1,
+                     *         "instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "low": 1,
+                     *         "measured_gpu_name": "NVIDIA H100 80GB HBM3",
+                     *         "name": "training",
+                     *         "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "unit": "images/s",
+                     *         "value": 1
+                     *       }
+                     *     ]
+                     */
                     "application/json": components["schemas"]["FigureShape"][];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listHostAuthorities: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "created_at": "2026-11-25T10:00:00Z",
+                     *           "fingerprint": "SHA256:uNiVztksCsDhcc0u9e8BrrvZPYUvM9m4ExAmPLeExAm",
+                     *           "hosts": "*.gpu.example",
+                     *           "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PageShape_AuthorityShape_"];
+                };
+            };
+            /** @description The request can't be carried out. */
+            400: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no valid login. */
+            401: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This login may not do that. */
+            403: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing here. */
+            404: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
+            422: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
+            503: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    addHostAuthority: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "line": "@cert-authority *.fleet.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI..."
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewAuthority"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2026-11-25T10:00:00Z",
+                     *       "fingerprint": "SHA256:uNiVztksCsDhcc0u9e8BrrvZPYUvM9m4ExAmPLeExAm",
+                     *       "hosts": "*.gpu.example",
+                     *       "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuthorityShape"];
+                };
+            };
+            /** @description The request can't be carried out. */
+            400: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no valid login. */
+            401: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This login may not do that. */
+            403: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing here. */
+            404: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not declared to be JSON. */
+            415: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
+            422: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
+            503: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteHostAuthority: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                authority_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request can't be carried out. */
+            400: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no valid login. */
+            401: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This login may not do that. */
+            403: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing here. */
+            404: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
+            422: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
+            503: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3955,6 +5735,7 @@ export interface operations {
             query?: {
                 /** @description Rows a page. */
                 limit?: number;
+                /** @description The `next_cursor` of the page before. */
                 cursor?: string | null;
             };
             header?: never;
@@ -3966,62 +5747,204 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "cpu_count": 1,
+                     *           "created_at": "2026-11-25T10:00:00Z",
+                     *           "cuda_version": "13.0",
+                     *           "disk_space_gb": 1,
+                     *           "gpu_count": 8,
+                     *           "gpu_inventory_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "gpu_name": "NVIDIA H100 80GB HBM3",
+                     *           "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI",
+                     *           "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "latest_result": {
+                     *             "accuracy": 1,
+                     *             "agent_sha256": "example",
+                     *             "batch_size": 32,
+                     *             "budget_seconds": 1,
+                     *             "channels_last": true,
+                     *             "completed_at": "2026-11-25T10:00:00Z",
+                     *             "compute_miles_formula": "example",
+                     *             "compute_miles_per_hour": 1,
+                     *             "configuration": {},
+                     *             "configuration_hash": "0123456789abcdef",
+                     *             "created_at": "2026-11-25T10:00:00Z",
+                     *             "cuda_version": "13.0",
+                     *             "device": "example",
+                     *             "driver_version": "580.95",
+                     *             "error_message": "example",
+                     *             "evidence": [
+                     *               {}
+                     *             ],
+                     *             "findings": [
+                     *               {}
+                     *             ],
+                     *             "gpu_instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *             "gpu_utilization_percent": 1,
+                     *             "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *             "image_size": 224,
+                     *             "images": 1,
+                     *             "inference_images_per_sec": 1,
+                     *             "latency_ms": 1,
+                     *             "loss": 1,
+                     *             "measured_gpu_count": 8,
+                     *             "measured_gpu_name": "NVIDIA H100 80GB HBM3",
+                     *             "measured_seconds": 1,
+                     *             "memory_total_gb": 1,
+                     *             "memory_used_gb": 1,
+                     *             "mfu_percent": 1,
+                     *             "mode": "cuda-graph",
+                     *             "model_source": "example",
+                     *             "num_epochs": 1,
+                     *             "power_draw_watts": 1,
+                     *             "precision": "amp-bf16",
+                     *             "profile": "quick",
+                     *             "raw_results": {},
+                     *             "roofline_percent": 1,
+                     *             "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *             "source": "pushed",
+                     *             "started_at": "2026-11-25T10:00:00Z",
+                     *             "steps": 1,
+                     *             "temperature_celsius": 1,
+                     *             "test_duration_seconds": 1,
+                     *             "test_type": "resnet50",
+                     *             "throughput_high": 2460,
+                     *             "throughput_images_per_sec": 2450,
+                     *             "throughput_low": 2440,
+                     *             "throughput_samples_per_sec": 2450,
+                     *             "torch_version": "2.13.0",
+                     *             "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *             "variation_percent": 1,
+                     *             "verdict": "passed"
+                     *           },
+                     *           "location": "Oslo",
+                     *           "metadata": {},
+                     *           "price_per_hour": 2.49,
+                     *           "provider": "example-cloud",
+                     *           "ram_gb": 1,
+                     *           "ssh_host": "your-gpu-host.com",
+                     *           "ssh_port": 22,
+                     *           "ssh_user": "root",
+                     *           "status": "active",
+                     *           "test_status": "completed",
+                     *           "tested_at": "2026-11-25T10:00:00Z",
+                     *           "updated_at": "2026-11-25T10:00:00Z",
+                     *           "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "vast_instance_id": "12345678",
+                     *           "vast_machine_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "vast_offer_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["PageShape_ListedInstance_"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4042,62 +5965,115 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example id: 7
+                     *     event: progress
+                     *     data: {"seq": 7}
+                     */
                     "text/event-stream": unknown;
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4111,6 +6087,7 @@ export interface operations {
             query?: {
                 /** @description Rows a page. */
                 limit?: number;
+                /** @description The `next_cursor` of the page before. */
                 cursor?: string | null;
             };
             header?: never;
@@ -4122,62 +6099,175 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "created_at": "2026-11-25T10:00:00Z",
+                     *           "gpu_count": 8,
+                     *           "gpu_name": "NVIDIA H100 80GB HBM3",
+                     *           "host_key_offered": true,
+                     *           "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "last_run": {
+                     *             "error_code": "gpu_mismatch",
+                     *             "error_message": "example",
+                     *             "finished_at": "2026-11-25T10:00:00Z",
+                     *             "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *             "state": "passed"
+                     *           },
+                     *           "latest": {
+                     *             "at": "2026-11-25T10:00:00Z",
+                     *             "batch_size": 32,
+                     *             "compute_miles_per_hour": 1,
+                     *             "configuration_hash": "0123456789abcdef",
+                     *             "image_size": 224,
+                     *             "latency_ms": 1,
+                     *             "measured_gpu_count": 8,
+                     *             "measured_gpu_name": "NVIDIA H100 80GB HBM3",
+                     *             "power_draw_watts": 1,
+                     *             "precision": "amp-bf16",
+                     *             "profile": "quick",
+                     *             "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *             "temperature_celsius": 1,
+                     *             "throughput_high": 2460,
+                     *             "throughput_images_per_sec": 2450,
+                     *             "throughput_low": 2440,
+                     *             "verdict": "passed"
+                     *           },
+                     *           "listed": true,
+                     *           "location": "Oslo",
+                     *           "name": "training",
+                     *           "next_fire_at": "2026-11-25T10:00:00Z",
+                     *           "price_per_hour": 2.49,
+                     *           "provider": "example-cloud",
+                     *           "run": {
+                     *             "cancel_requested_at": "2026-11-25T10:00:00Z",
+                     *             "created_at": "2026-11-25T10:00:00Z",
+                     *             "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *             "not_before": "2026-11-25T10:00:00Z",
+                     *             "state": "passed"
+                     *           },
+                     *           "ssh_host": "your-gpu-host.com",
+                     *           "ssh_port": 22,
+                     *           "ssh_user": "root",
+                     *           "status": "active",
+                     *           "test_status": "completed",
+                     *           "tested_at": "2026-11-25T10:00:00Z",
+                     *           "tests_30d": 1,
+                     *           "trend": [
+                     *             1
+                     *           ],
+                     *           "unreachable_30d": 1,
+                     *           "updated_at": "2026-11-25T10:00:00Z"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["PageShape_Overview_"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4200,62 +6290,213 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "cpu_count": 1,
+                     *       "created_at": "2026-11-25T10:00:00Z",
+                     *       "cuda_version": "13.0",
+                     *       "disk_space_gb": 1,
+                     *       "gpu_count": 8,
+                     *       "gpu_inventory_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "gpu_name": "NVIDIA H100 80GB HBM3",
+                     *       "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI",
+                     *       "host_key_confirmed_at": "2026-11-25T10:00:00Z",
+                     *       "host_key_fingerprint": "SHA256:uNiVztksCsDhcc0u9e8BrrvZPYUvM9m4ExAmPLeExAm",
+                     *       "host_key_given": "hbx_example",
+                     *       "host_key_offered": "hbx_example",
+                     *       "host_key_offered_at": "2026-11-25T10:00:00Z",
+                     *       "host_key_offered_fingerprint": "SHA256:uNiVztksCsDhcc0u9e8BrrvZPYUvM9m4ExAmPLeExAm",
+                     *       "host_key_seen_at": "2026-11-25T10:00:00Z",
+                     *       "host_key_trust": "given",
+                     *       "host_keys_proved": [
+                     *         "hbx_example"
+                     *       ],
+                     *       "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "latest_result": {
+                     *         "accuracy": 1,
+                     *         "agent_sha256": "example",
+                     *         "batch_size": 32,
+                     *         "budget_seconds": 1,
+                     *         "channels_last": true,
+                     *         "completed_at": "2026-11-25T10:00:00Z",
+                     *         "compute_miles_formula": "example",
+                     *         "compute_miles_per_hour": 1,
+                     *         "configuration": {},
+                     *         "configuration_hash": "0123456789abcdef",
+                     *         "created_at": "2026-11-25T10:00:00Z",
+                     *         "cuda_version": "13.0",
+                     *         "device": "example",
+                     *         "driver_version": "580.95",
+                     *         "error_message": "example",
+                     *         "evidence": [
+                     *           {}
+                     *         ],
+                     *         "findings": [
+                     *           {}
+                     *         ],
+                     *         "gpu_instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "gpu_utilization_percent": 1,
+                     *         "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "image_size": 224,
+                     *         "images": 1,
+                     *         "inference_images_per_sec": 1,
+                     *         "latency_ms": 1,
+                     *         "loss": 1,
+                     *         "measured_gpu_count": 8,
+                     *         "measured_gpu_name": "NVIDIA H100 80GB HBM3",
+                     *         "measured_seconds": 1,
+                     *         "memory_total_gb": 1,
+                     *         "memory_used_gb": 1,
+                     *         "mfu_percent": 1,
+                     *         "mode": "cuda-graph",
+                     *         "model_source": "example",
+                     *         "num_epochs": 1,
+                     *         "power_draw_watts": 1,
+                     *         "precision": "amp-bf16",
+                     *         "profile": "quick",
+                     *         "raw_results": {},
+                     *         "roofline_percent": 1,
+                     *         "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "source": "pushed",
+                     *         "started_at": "2026-11-25T10:00:00Z",
+                     *         "steps": 1,
+                     *         "temperature_celsius": 1,
+                     *         "test_duration_seconds": 1,
+                     *         "test_type": "resnet50",
+                     *         "throughput_high": 2460,
+                     *         "throughput_images_per_sec": 2450,
+                     *         "throughput_low": 2440,
+                     *         "throughput_samples_per_sec": 2450,
+                     *         "torch_version": "2.13.0",
+                     *         "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "variation_percent": 1,
+                     *         "verdict": "passed"
+                     *       },
+                     *       "listed": true,
+                     *       "location": "Oslo",
+                     *       "login": "supplied",
+                     *       "metadata": {},
+                     *       "price_per_hour": 2.49,
+                     *       "provider": "example-cloud",
+                     *       "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI",
+                     *       "ram_gb": 1,
+                     *       "ssh_host": "your-gpu-host.com",
+                     *       "ssh_port": 22,
+                     *       "ssh_user": "root",
+                     *       "status": "active",
+                     *       "test_status": "completed",
+                     *       "tested_at": "2026-11-25T10:00:00Z",
+                     *       "updated_at": "2026-11-25T10:00:00Z",
+                     *       "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "vast_instance_id": "12345678",
+                     *       "vast_machine_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "vast_offer_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11"
+                     *     }
+                     */
                     "application/json": components["schemas"]["DetailedInstance"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4278,69 +6519,119 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Conflict */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is in a state that does not allow that. */
             409: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4360,6 +6651,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "listed": false,
+                 *       "location": "Oslo"
+                 *     }
+                 */
                 "application/json": components["schemas"]["InstanceChange"];
             };
         };
@@ -4367,71 +6664,257 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "cpu_count": 1,
+                     *       "created_at": "2026-11-25T10:00:00Z",
+                     *       "cuda_version": "13.0",
+                     *       "disk_space_gb": 1,
+                     *       "gpu_count": 8,
+                     *       "gpu_inventory_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "gpu_name": "NVIDIA H100 80GB HBM3",
+                     *       "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI",
+                     *       "host_key_confirmed_at": "2026-11-25T10:00:00Z",
+                     *       "host_key_fingerprint": "SHA256:uNiVztksCsDhcc0u9e8BrrvZPYUvM9m4ExAmPLeExAm",
+                     *       "host_key_given": "hbx_example",
+                     *       "host_key_offered": "hbx_example",
+                     *       "host_key_offered_at": "2026-11-25T10:00:00Z",
+                     *       "host_key_offered_fingerprint": "SHA256:uNiVztksCsDhcc0u9e8BrrvZPYUvM9m4ExAmPLeExAm",
+                     *       "host_key_seen_at": "2026-11-25T10:00:00Z",
+                     *       "host_key_trust": "given",
+                     *       "host_keys_proved": [
+                     *         "hbx_example"
+                     *       ],
+                     *       "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "latest_result": {
+                     *         "accuracy": 1,
+                     *         "agent_sha256": "example",
+                     *         "batch_size": 32,
+                     *         "budget_seconds": 1,
+                     *         "channels_last": true,
+                     *         "completed_at": "2026-11-25T10:00:00Z",
+                     *         "compute_miles_formula": "example",
+                     *         "compute_miles_per_hour": 1,
+                     *         "configuration": {},
+                     *         "configuration_hash": "0123456789abcdef",
+                     *         "created_at": "2026-11-25T10:00:00Z",
+                     *         "cuda_version": "13.0",
+                     *         "device": "example",
+                     *         "driver_version": "580.95",
+                     *         "error_message": "example",
+                     *         "evidence": [
+                     *           {}
+                     *         ],
+                     *         "findings": [
+                     *           {}
+                     *         ],
+                     *         "gpu_instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "gpu_utilization_percent": 1,
+                     *         "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "image_size": 224,
+                     *         "images": 1,
+                     *         "inference_images_per_sec": 1,
+                     *         "latency_ms": 1,
+                     *         "loss": 1,
+                     *         "measured_gpu_count": 8,
+                     *         "measured_gpu_name": "NVIDIA H100 80GB HBM3",
+                     *         "measured_seconds": 1,
+                     *         "memory_total_gb": 1,
+                     *         "memory_used_gb": 1,
+                     *         "mfu_percent": 1,
+                     *         "mode": "cuda-graph",
+                     *         "model_source": "example",
+                     *         "num_epochs": 1,
+                     *         "power_draw_watts": 1,
+                     *         "precision": "amp-bf16",
+                     *         "profile": "quick",
+                     *         "raw_results": {},
+                     *         "roofline_percent": 1,
+                     *         "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "source": "pushed",
+                     *         "started_at": "2026-11-25T10:00:00Z",
+                     *         "steps": 1,
+                     *         "temperature_celsius": 1,
+                     *         "test_duration_seconds": 1,
+                     *         "test_type": "resnet50",
+                     *         "throughput_high": 2460,
+                     *         "throughput_images_per_sec": 2450,
+                     *         "throughput_low": 2440,
+                     *         "throughput_samples_per_sec": 2450,
+                     *         "torch_version": "2.13.0",
+                     *         "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "variation_percent": 1,
+                     *         "verdict": "passed"
+                     *       },
+                     *       "listed": true,
+                     *       "location": "Oslo",
+                     *       "login": "supplied",
+                     *       "metadata": {},
+                     *       "price_per_hour": 2.49,
+                     *       "provider": "example-cloud",
+                     *       "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI",
+                     *       "ram_gb": 1,
+                     *       "ssh_host": "your-gpu-host.com",
+                     *       "ssh_port": 22,
+                     *       "ssh_user": "root",
+                     *       "status": "active",
+                     *       "test_status": "completed",
+                     *       "tested_at": "2026-11-25T10:00:00Z",
+                     *       "updated_at": "2026-11-25T10:00:00Z",
+                     *       "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "vast_instance_id": "12345678",
+                     *       "vast_machine_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "vast_offer_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11"
+                     *     }
+                     */
                     "application/json": components["schemas"]["DetailedInstance"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Conflict */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is in a state that does not allow that. */
             409: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not declared to be JSON. */
+            415: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4457,62 +6940,138 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "at": "2026-11-25T10:00:00Z",
+                     *           "batch_size": 32,
+                     *           "compute_miles_per_hour": 1,
+                     *           "configuration_hash": "0123456789abcdef",
+                     *           "cuda_version": "13.0",
+                     *           "driver_version": "580.95",
+                     *           "image_size": 224,
+                     *           "latency_ms": 1,
+                     *           "power_draw_watts": 1,
+                     *           "precision": "amp-bf16",
+                     *           "profile": "quick",
+                     *           "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "source": "pushed",
+                     *           "temperature_celsius": 1,
+                     *           "throughput_high": 2460,
+                     *           "throughput_images_per_sec": 2450,
+                     *           "throughput_low": 2440,
+                     *           "torch_version": "2.13.0",
+                     *           "variation_percent": 1,
+                     *           "verdict": "passed"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["HistoryShape"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4532,6 +7091,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI"
+                 *     }
+                 */
                 "application/json": components["schemas"]["HostKeyAccepted"];
             };
         };
@@ -4539,71 +7103,257 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "cpu_count": 1,
+                     *       "created_at": "2026-11-25T10:00:00Z",
+                     *       "cuda_version": "13.0",
+                     *       "disk_space_gb": 1,
+                     *       "gpu_count": 8,
+                     *       "gpu_inventory_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "gpu_name": "NVIDIA H100 80GB HBM3",
+                     *       "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI",
+                     *       "host_key_confirmed_at": "2026-11-25T10:00:00Z",
+                     *       "host_key_fingerprint": "SHA256:uNiVztksCsDhcc0u9e8BrrvZPYUvM9m4ExAmPLeExAm",
+                     *       "host_key_given": "hbx_example",
+                     *       "host_key_offered": "hbx_example",
+                     *       "host_key_offered_at": "2026-11-25T10:00:00Z",
+                     *       "host_key_offered_fingerprint": "SHA256:uNiVztksCsDhcc0u9e8BrrvZPYUvM9m4ExAmPLeExAm",
+                     *       "host_key_seen_at": "2026-11-25T10:00:00Z",
+                     *       "host_key_trust": "given",
+                     *       "host_keys_proved": [
+                     *         "hbx_example"
+                     *       ],
+                     *       "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "latest_result": {
+                     *         "accuracy": 1,
+                     *         "agent_sha256": "example",
+                     *         "batch_size": 32,
+                     *         "budget_seconds": 1,
+                     *         "channels_last": true,
+                     *         "completed_at": "2026-11-25T10:00:00Z",
+                     *         "compute_miles_formula": "example",
+                     *         "compute_miles_per_hour": 1,
+                     *         "configuration": {},
+                     *         "configuration_hash": "0123456789abcdef",
+                     *         "created_at": "2026-11-25T10:00:00Z",
+                     *         "cuda_version": "13.0",
+                     *         "device": "example",
+                     *         "driver_version": "580.95",
+                     *         "error_message": "example",
+                     *         "evidence": [
+                     *           {}
+                     *         ],
+                     *         "findings": [
+                     *           {}
+                     *         ],
+                     *         "gpu_instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "gpu_utilization_percent": 1,
+                     *         "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "image_size": 224,
+                     *         "images": 1,
+                     *         "inference_images_per_sec": 1,
+                     *         "latency_ms": 1,
+                     *         "loss": 1,
+                     *         "measured_gpu_count": 8,
+                     *         "measured_gpu_name": "NVIDIA H100 80GB HBM3",
+                     *         "measured_seconds": 1,
+                     *         "memory_total_gb": 1,
+                     *         "memory_used_gb": 1,
+                     *         "mfu_percent": 1,
+                     *         "mode": "cuda-graph",
+                     *         "model_source": "example",
+                     *         "num_epochs": 1,
+                     *         "power_draw_watts": 1,
+                     *         "precision": "amp-bf16",
+                     *         "profile": "quick",
+                     *         "raw_results": {},
+                     *         "roofline_percent": 1,
+                     *         "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "source": "pushed",
+                     *         "started_at": "2026-11-25T10:00:00Z",
+                     *         "steps": 1,
+                     *         "temperature_celsius": 1,
+                     *         "test_duration_seconds": 1,
+                     *         "test_type": "resnet50",
+                     *         "throughput_high": 2460,
+                     *         "throughput_images_per_sec": 2450,
+                     *         "throughput_low": 2440,
+                     *         "throughput_samples_per_sec": 2450,
+                     *         "torch_version": "2.13.0",
+                     *         "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "variation_percent": 1,
+                     *         "verdict": "passed"
+                     *       },
+                     *       "listed": true,
+                     *       "location": "Oslo",
+                     *       "login": "supplied",
+                     *       "metadata": {},
+                     *       "price_per_hour": 2.49,
+                     *       "provider": "example-cloud",
+                     *       "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI",
+                     *       "ram_gb": 1,
+                     *       "ssh_host": "your-gpu-host.com",
+                     *       "ssh_port": 22,
+                     *       "ssh_user": "root",
+                     *       "status": "active",
+                     *       "test_status": "completed",
+                     *       "tested_at": "2026-11-25T10:00:00Z",
+                     *       "updated_at": "2026-11-25T10:00:00Z",
+                     *       "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "vast_instance_id": "12345678",
+                     *       "vast_machine_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "vast_offer_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11"
+                     *     }
+                     */
                     "application/json": components["schemas"]["DetailedInstance"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Conflict */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is in a state that does not allow that. */
             409: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not declared to be JSON. */
+            415: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4626,6 +7376,19 @@ export interface operations {
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "batch_size": 32,
+                 *       "budget_seconds": 1,
+                 *       "channels_last": true,
+                 *       "device": "auto",
+                 *       "image_size": 224,
+                 *       "mode": "auto",
+                 *       "num_epochs": 1,
+                 *       "precision": "auto",
+                 *       "profile": "quick"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Options"];
             };
         };
@@ -4637,71 +7400,251 @@ export interface operations {
                     "Idempotency-Replayed"?: "true";
                     /** @description The path of the run. */
                     Location?: string;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "attempt": 1,
+                     *       "cancel_requested_at": "2026-11-25T10:00:00Z",
+                     *       "claimed_at": "2026-11-25T10:00:00Z",
+                     *       "created_at": "2026-11-25T10:00:00Z",
+                     *       "due_at": "2026-11-25T10:00:00Z",
+                     *       "error": {
+                     *         "code": "gpu_mismatch",
+                     *         "evidence": {},
+                     *         "message": "Done.",
+                     *         "remedy": "example"
+                     *       },
+                     *       "finished": true,
+                     *       "finished_at": "2026-11-25T10:00:00Z",
+                     *       "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "last_event_seq": 1,
+                     *       "not_before": "2026-11-25T10:00:00Z",
+                     *       "options": {
+                     *         "batch_size": 32,
+                     *         "budget_seconds": 1,
+                     *         "channels_last": true,
+                     *         "device": "auto",
+                     *         "image_size": 224,
+                     *         "mode": "auto",
+                     *         "num_epochs": 1,
+                     *         "precision": "auto",
+                     *         "profile": "quick"
+                     *       },
+                     *       "requested_by": "api",
+                     *       "result": {
+                     *         "accuracy": 1,
+                     *         "agent_sha256": "example",
+                     *         "batch_size": 32,
+                     *         "budget_seconds": 1,
+                     *         "channels_last": true,
+                     *         "completed_at": "2026-11-25T10:00:00Z",
+                     *         "compute_miles_formula": "example",
+                     *         "compute_miles_per_hour": 1,
+                     *         "configuration": {},
+                     *         "configuration_hash": "0123456789abcdef",
+                     *         "created_at": "2026-11-25T10:00:00Z",
+                     *         "cuda_version": "13.0",
+                     *         "device": "example",
+                     *         "driver_version": "580.95",
+                     *         "error_message": "example",
+                     *         "evidence": [
+                     *           {}
+                     *         ],
+                     *         "findings": [
+                     *           {}
+                     *         ],
+                     *         "gpu_instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "gpu_utilization_percent": 1,
+                     *         "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "image_size": 224,
+                     *         "images": 1,
+                     *         "inference_images_per_sec": 1,
+                     *         "latency_ms": 1,
+                     *         "loss": 1,
+                     *         "measured_gpu_count": 8,
+                     *         "measured_gpu_name": "NVIDIA H100 80GB HBM3",
+                     *         "measured_seconds": 1,
+                     *         "memory_total_gb": 1,
+                     *         "memory_used_gb": 1,
+                     *         "mfu_percent": 1,
+                     *         "mode": "cuda-graph",
+                     *         "model_source": "example",
+                     *         "num_epochs": 1,
+                     *         "power_draw_watts": 1,
+                     *         "precision": "amp-bf16",
+                     *         "profile": "quick",
+                     *         "raw_results": {},
+                     *         "roofline_percent": 1,
+                     *         "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "source": "pushed",
+                     *         "started_at": "2026-11-25T10:00:00Z",
+                     *         "steps": 1,
+                     *         "temperature_celsius": 1,
+                     *         "test_duration_seconds": 1,
+                     *         "test_type": "resnet50",
+                     *         "throughput_high": 2460,
+                     *         "throughput_images_per_sec": 2450,
+                     *         "throughput_low": 2440,
+                     *         "throughput_samples_per_sec": 2450,
+                     *         "torch_version": "2.13.0",
+                     *         "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "variation_percent": 1,
+                     *         "verdict": "passed"
+                     *       },
+                     *       "schedule_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "started_at": "2026-11-25T10:00:00Z",
+                     *       "state": "passed",
+                     *       "worker": "gpu-desk-4711"
+                     *     }
+                     */
                     "application/json": components["schemas"]["RunShape"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Conflict */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is in a state that does not allow that. */
             409: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not declared to be JSON. */
+            415: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4724,62 +7667,147 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "cron": "0 3 * * *",
+                     *       "enabled": true,
+                     *       "every_hours": null,
+                     *       "firings": [
+                     *         {
+                     *           "at": "2026-11-25T10:00:00Z",
+                     *           "due_at": "2026-11-25T10:00:00Z",
+                     *           "last_due_at": "2026-11-25T10:00:00Z",
+                     *           "outcome": "fired",
+                     *           "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "times": 1
+                     *         }
+                     *       ],
+                     *       "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "jitter_seconds": 1,
+                     *       "last_due_at": "2026-11-25T10:00:00Z",
+                     *       "last_outcome": "fired",
+                     *       "misfire": "run_once",
+                     *       "next_due_at": "2026-11-25T10:00:00Z",
+                     *       "next_fire_at": "2026-11-25T10:00:00Z",
+                     *       "options": {
+                     *         "batch_size": 32,
+                     *         "budget_seconds": 1,
+                     *         "channels_last": true,
+                     *         "device": "auto",
+                     *         "image_size": 224,
+                     *         "mode": "auto",
+                     *         "num_epochs": 1,
+                     *         "precision": "auto",
+                     *         "profile": "quick"
+                     *       },
+                     *       "timezone": "Europe/Berlin"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ScheduleShape"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4799,6 +7827,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "cron": "0 3 * * *",
+                 *       "misfire": "skip",
+                 *       "timezone": "Europe/Berlin"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ScheduleRequest"];
             };
         };
@@ -4806,62 +7841,180 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "cron": "0 3 * * *",
+                     *       "enabled": true,
+                     *       "every_hours": null,
+                     *       "firings": [
+                     *         {
+                     *           "at": "2026-11-25T10:00:00Z",
+                     *           "due_at": "2026-11-25T10:00:00Z",
+                     *           "last_due_at": "2026-11-25T10:00:00Z",
+                     *           "outcome": "fired",
+                     *           "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "times": 1
+                     *         }
+                     *       ],
+                     *       "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "jitter_seconds": 1,
+                     *       "last_due_at": "2026-11-25T10:00:00Z",
+                     *       "last_outcome": "fired",
+                     *       "misfire": "run_once",
+                     *       "next_due_at": "2026-11-25T10:00:00Z",
+                     *       "next_fire_at": "2026-11-25T10:00:00Z",
+                     *       "options": {
+                     *         "batch_size": 32,
+                     *         "budget_seconds": 1,
+                     *         "channels_last": true,
+                     *         "device": "auto",
+                     *         "image_size": 224,
+                     *         "mode": "auto",
+                     *         "num_epochs": 1,
+                     *         "precision": "auto",
+                     *         "profile": "quick"
+                     *       },
+                     *       "timezone": "Europe/Berlin"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ScheduleShape"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not declared to be JSON. */
+            415: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4884,60 +8037,283 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createSubmitKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                instance_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "expires_in_days": 7,
+                 *       "name": "training"
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewSubmitKey"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "expires_at": "2026-11-25T10:00:00Z",
+                     *       "key": "hbx_example"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CreatedKey"];
+                };
+            };
+            /** @description The request can't be carried out. */
+            400: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no valid login. */
+            401: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This login may not do that. */
+            403: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing here. */
+            404: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not declared to be JSON. */
+            415: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
+            422: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
+            503: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4951,6 +8327,7 @@ export interface operations {
             query?: {
                 /** @description Rows a page. */
                 limit?: number;
+                /** @description The `next_cursor` of the page before. */
                 cursor?: string | null;
                 deleted?: boolean;
             };
@@ -4963,62 +8340,128 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "created_at": "2026-11-25T10:00:00Z",
+                     *           "deleted_at": "2026-11-25T10:00:00Z",
+                     *           "gpu_model": "NVIDIA H100",
+                     *           "hours_available": 1,
+                     *           "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "quantity": 1,
+                     *           "status": "active",
+                     *           "updated_at": "2026-11-25T10:00:00Z"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["PageShape_ItemShape_"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5039,6 +8482,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "gpu_model": "NVIDIA H100",
+                 *       "quantity": 8
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewItem"];
             };
         };
@@ -5048,62 +8497,156 @@ export interface operations {
                 headers: {
                     /** @description `true` on the answer to a repeated request. */
                     "Idempotency-Replayed"?: "true";
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2026-11-25T10:00:00Z",
+                     *       "deleted_at": "2026-11-25T10:00:00Z",
+                     *       "gpu_model": "NVIDIA H100",
+                     *       "hours_available": 1,
+                     *       "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "quantity": 1,
+                     *       "status": "active",
+                     *       "updated_at": "2026-11-25T10:00:00Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ItemShape"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not declared to be JSON. */
+            415: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5126,69 +8669,119 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Conflict */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is in a state that does not allow that. */
             409: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5208,6 +8801,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "status": "maintenance"
+                 *     }
+                 */
                 "application/json": components["schemas"]["ItemChange"];
             };
         };
@@ -5215,71 +8813,167 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2026-11-25T10:00:00Z",
+                     *       "deleted_at": "2026-11-25T10:00:00Z",
+                     *       "gpu_model": "NVIDIA H100",
+                     *       "hours_available": 1,
+                     *       "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "quantity": 1,
+                     *       "status": "active",
+                     *       "updated_at": "2026-11-25T10:00:00Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ItemShape"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Conflict */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is in a state that does not allow that. */
             409: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not declared to be JSON. */
+            415: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5302,62 +8996,123 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2026-11-25T10:00:00Z",
+                     *       "deleted_at": "2026-11-25T10:00:00Z",
+                     *       "gpu_model": "NVIDIA H100",
+                     *       "hours_available": 1,
+                     *       "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "quantity": 1,
+                     *       "status": "active",
+                     *       "updated_at": "2026-11-25T10:00:00Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["ItemShape"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5371,6 +9126,7 @@ export interface operations {
             query?: {
                 /** @description Rows a page. */
                 limit?: number;
+                /** @description The `next_cursor` of the page before. */
                 cursor?: string | null;
             };
             header?: never;
@@ -5382,44 +9138,120 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "compute_miles_per_hour": 1,
+                     *           "conditions": {
+                     *             "batch_size": 32,
+                     *             "configuration_hash": "0123456789abcdef",
+                     *             "cuda_version": "13.0",
+                     *             "driver_version": "580.95",
+                     *             "image_size": 224,
+                     *             "mode": "cuda-graph",
+                     *             "precision": "amp-bf16",
+                     *             "profile": "quick",
+                     *             "torch_version": "2.13.0"
+                     *           },
+                     *           "gpu_count": 8,
+                     *           "gpu_name": "NVIDIA H100 80GB HBM3",
+                     *           "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "location": "Oslo",
+                     *           "measured_at": "2026-11-25T10:00:00Z",
+                     *           "passed_90d": 1,
+                     *           "power_draw_watts": 1,
+                     *           "price_per_hour": 2.49,
+                     *           "tests_90d": 1,
+                     *           "throughput_high": 2460,
+                     *           "throughput_images_per_sec": 2450,
+                     *           "throughput_low": 2440
+                     *         }
+                     *       ],
+                     *       "next_cursor": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["PageShape_Listed_"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5442,44 +9274,115 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "compute_miles_per_hour": 1,
+                     *       "conditions": {
+                     *         "batch_size": 32,
+                     *         "configuration_hash": "0123456789abcdef",
+                     *         "cuda_version": "13.0",
+                     *         "driver_version": "580.95",
+                     *         "image_size": 224,
+                     *         "mode": "cuda-graph",
+                     *         "precision": "amp-bf16",
+                     *         "profile": "quick",
+                     *         "torch_version": "2.13.0"
+                     *       },
+                     *       "gpu_count": 8,
+                     *       "gpu_name": "NVIDIA H100 80GB HBM3",
+                     *       "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "location": "Oslo",
+                     *       "measured_at": "2026-11-25T10:00:00Z",
+                     *       "passed_90d": 1,
+                     *       "power_draw_watts": 1,
+                     *       "price_per_hour": 2.49,
+                     *       "tests_90d": 1,
+                     *       "throughput_high": 2460,
+                     *       "throughput_images_per_sec": 2450,
+                     *       "throughput_low": 2440
+                     *     }
+                     */
                     "application/json": components["schemas"]["Listed"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5502,44 +9405,88 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example <svg xmlns="http://www.w3.org/2000/svg"/> */
                     "image/svg+xml": string;
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5560,62 +9507,122 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "authorized_keys_line": "cert-authority,principals=\"harborx\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI",
+                     *       "fingerprint": "SHA256:uNiVztksCsDhcc0u9e8BrrvZPYUvM9m4ExAmPLeExAm",
+                     *       "lifetime_seconds": 1,
+                     *       "principal": "example",
+                     *       "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI",
+                     *       "source_addresses": [
+                     *         "example"
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["LoginCa"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5636,62 +9643,116 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "fingerprint": "SHA256:uNiVztksCsDhcc0u9e8BrrvZPYUvM9m4ExAmPLeExAm",
+                     *       "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI"
+                     *     }
+                     */
                     "application/json": components["schemas"]["LoginKey"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5712,62 +9773,116 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "fingerprint": "SHA256:uNiVztksCsDhcc0u9e8BrrvZPYUvM9m4ExAmPLeExAm",
+                     *       "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI"
+                     *     }
+                     */
                     "application/json": components["schemas"]["LoginKey"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5788,62 +9903,127 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "created_at": "2026-11-25T10:00:00Z",
+                     *       "email": "name@example.com",
+                     *       "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "supplier": {
+                     *         "authorized_signatory": "Alex Example",
+                     *         "business_address": "1 Example Street\nLondon",
+                     *         "company_name": "Example GPU",
+                     *         "contact_email": "desk@gpu.example",
+                     *         "contact_phone": "+44 20 7946 0000",
+                     *         "infrastructure_description": "Two racks of 8 x H100.",
+                     *         "legal_business_name": "Example GPU Ltd.",
+                     *         "signatory_title": "Director"
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["ProfileShape"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5861,6 +10041,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "current_password": "ten or more",
+                 *       "new_password": "another of ten or more"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewPassword"];
             };
         };
@@ -5868,60 +10054,141 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not declared to be JSON. */
+            415: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5939,6 +10206,18 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "authorized_signatory": "Alex Example",
+                 *       "business_address": "1 Example Street\nLondon",
+                 *       "company_name": "Example GPU",
+                 *       "contact_email": "desk@gpu.example",
+                 *       "contact_phone": "+44 20 7946 0000",
+                 *       "infrastructure_description": "Two racks of 8 x H100.",
+                 *       "legal_business_name": "Example GPU Ltd.",
+                 *       "signatory_title": "Director"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Supplier-Input"];
             };
         };
@@ -5946,62 +10225,155 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "authorized_signatory": "Alex Example",
+                     *       "business_address": "1 Example Street\nLondon",
+                     *       "company_name": "Example GPU",
+                     *       "contact_email": "desk@gpu.example",
+                     *       "contact_phone": "+44 20 7946 0000",
+                     *       "infrastructure_description": "Two racks of 8 x H100.",
+                     *       "legal_business_name": "Example GPU Ltd.",
+                     *       "signatory_title": "Director"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Supplier-Output"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not declared to be JSON. */
+            415: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6015,6 +10387,7 @@ export interface operations {
             query?: {
                 /** @description Rows a page. */
                 limit?: number;
+                /** @description The `next_cursor` of the page before. */
                 cursor?: string | null;
                 instance_id?: string | null;
             };
@@ -6027,62 +10400,177 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "accuracy": 1,
+                     *           "agent_sha256": "example",
+                     *           "batch_size": 32,
+                     *           "budget_seconds": 1,
+                     *           "channels_last": true,
+                     *           "completed_at": "2026-11-25T10:00:00Z",
+                     *           "compute_miles_formula": "example",
+                     *           "compute_miles_per_hour": 1,
+                     *           "configuration": {},
+                     *           "configuration_hash": "0123456789abcdef",
+                     *           "created_at": "2026-11-25T10:00:00Z",
+                     *           "cuda_version": "13.0",
+                     *           "device": "example",
+                     *           "driver_version": "580.95",
+                     *           "error_message": "example",
+                     *           "evidence": [
+                     *             {}
+                     *           ],
+                     *           "findings": [
+                     *             {}
+                     *           ],
+                     *           "gpu_instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "gpu_utilization_percent": 1,
+                     *           "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "image_size": 224,
+                     *           "images": 1,
+                     *           "inference_images_per_sec": 1,
+                     *           "latency_ms": 1,
+                     *           "loss": 1,
+                     *           "measured_gpu_count": 8,
+                     *           "measured_gpu_name": "NVIDIA H100 80GB HBM3",
+                     *           "measured_seconds": 1,
+                     *           "memory_total_gb": 1,
+                     *           "memory_used_gb": 1,
+                     *           "mfu_percent": 1,
+                     *           "mode": "cuda-graph",
+                     *           "model_source": "example",
+                     *           "num_epochs": 1,
+                     *           "power_draw_watts": 1,
+                     *           "precision": "amp-bf16",
+                     *           "profile": "quick",
+                     *           "raw_results": {},
+                     *           "roofline_percent": 1,
+                     *           "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "source": "pushed",
+                     *           "started_at": "2026-11-25T10:00:00Z",
+                     *           "steps": 1,
+                     *           "temperature_celsius": 1,
+                     *           "test_duration_seconds": 1,
+                     *           "test_type": "resnet50",
+                     *           "throughput_high": 2460,
+                     *           "throughput_images_per_sec": 2450,
+                     *           "throughput_low": 2440,
+                     *           "throughput_samples_per_sec": 2450,
+                     *           "torch_version": "2.13.0",
+                     *           "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "variation_percent": 1,
+                     *           "verdict": "passed"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["PageShape_ResultShape_"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6096,6 +10584,7 @@ export interface operations {
             query?: {
                 /** @description Rows a page. */
                 limit?: number;
+                /** @description The `next_cursor` of the page before. */
                 cursor?: string | null;
                 instance_id?: string | null;
             };
@@ -6108,62 +10597,212 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "attempt": 1,
+                     *           "cancel_requested_at": "2026-11-25T10:00:00Z",
+                     *           "claimed_at": "2026-11-25T10:00:00Z",
+                     *           "created_at": "2026-11-25T10:00:00Z",
+                     *           "due_at": "2026-11-25T10:00:00Z",
+                     *           "error": {
+                     *             "code": "gpu_mismatch",
+                     *             "evidence": {},
+                     *             "message": "Done.",
+                     *             "remedy": "example"
+                     *           },
+                     *           "finished": true,
+                     *           "finished_at": "2026-11-25T10:00:00Z",
+                     *           "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "last_event_seq": 1,
+                     *           "not_before": "2026-11-25T10:00:00Z",
+                     *           "options": {
+                     *             "batch_size": 32,
+                     *             "budget_seconds": 1,
+                     *             "channels_last": true,
+                     *             "device": "auto",
+                     *             "image_size": 224,
+                     *             "mode": "auto",
+                     *             "num_epochs": 1,
+                     *             "precision": "auto",
+                     *             "profile": "quick"
+                     *           },
+                     *           "requested_by": "api",
+                     *           "result": {
+                     *             "accuracy": 1,
+                     *             "agent_sha256": "example",
+                     *             "batch_size": 32,
+                     *             "budget_seconds": 1,
+                     *             "channels_last": true,
+                     *             "completed_at": "2026-11-25T10:00:00Z",
+                     *             "compute_miles_formula": "example",
+                     *             "compute_miles_per_hour": 1,
+                     *             "configuration": {},
+                     *             "configuration_hash": "0123456789abcdef",
+                     *             "created_at": "2026-11-25T10:00:00Z",
+                     *             "cuda_version": "13.0",
+                     *             "device": "example",
+                     *             "driver_version": "580.95",
+                     *             "error_message": "example",
+                     *             "evidence": [
+                     *               {}
+                     *             ],
+                     *             "findings": [
+                     *               {}
+                     *             ],
+                     *             "gpu_instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *             "gpu_utilization_percent": 1,
+                     *             "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *             "image_size": 224,
+                     *             "images": 1,
+                     *             "inference_images_per_sec": 1,
+                     *             "latency_ms": 1,
+                     *             "loss": 1,
+                     *             "measured_gpu_count": 8,
+                     *             "measured_gpu_name": "NVIDIA H100 80GB HBM3",
+                     *             "measured_seconds": 1,
+                     *             "memory_total_gb": 1,
+                     *             "memory_used_gb": 1,
+                     *             "mfu_percent": 1,
+                     *             "mode": "cuda-graph",
+                     *             "model_source": "example",
+                     *             "num_epochs": 1,
+                     *             "power_draw_watts": 1,
+                     *             "precision": "amp-bf16",
+                     *             "profile": "quick",
+                     *             "raw_results": {},
+                     *             "roofline_percent": 1,
+                     *             "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *             "source": "pushed",
+                     *             "started_at": "2026-11-25T10:00:00Z",
+                     *             "steps": 1,
+                     *             "temperature_celsius": 1,
+                     *             "test_duration_seconds": 1,
+                     *             "test_type": "resnet50",
+                     *             "throughput_high": 2460,
+                     *             "throughput_images_per_sec": 2450,
+                     *             "throughput_low": 2440,
+                     *             "throughput_samples_per_sec": 2450,
+                     *             "torch_version": "2.13.0",
+                     *             "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *             "variation_percent": 1,
+                     *             "verdict": "passed"
+                     *           },
+                     *           "schedule_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *           "started_at": "2026-11-25T10:00:00Z",
+                     *           "state": "passed",
+                     *           "worker": "gpu-desk-4711"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["PageShape_RunShape_"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6186,62 +10825,207 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "attempt": 1,
+                     *       "cancel_requested_at": "2026-11-25T10:00:00Z",
+                     *       "claimed_at": "2026-11-25T10:00:00Z",
+                     *       "created_at": "2026-11-25T10:00:00Z",
+                     *       "due_at": "2026-11-25T10:00:00Z",
+                     *       "error": {
+                     *         "code": "gpu_mismatch",
+                     *         "evidence": {},
+                     *         "message": "Done.",
+                     *         "remedy": "example"
+                     *       },
+                     *       "finished": true,
+                     *       "finished_at": "2026-11-25T10:00:00Z",
+                     *       "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "last_event_seq": 1,
+                     *       "not_before": "2026-11-25T10:00:00Z",
+                     *       "options": {
+                     *         "batch_size": 32,
+                     *         "budget_seconds": 1,
+                     *         "channels_last": true,
+                     *         "device": "auto",
+                     *         "image_size": 224,
+                     *         "mode": "auto",
+                     *         "num_epochs": 1,
+                     *         "precision": "auto",
+                     *         "profile": "quick"
+                     *       },
+                     *       "requested_by": "api",
+                     *       "result": {
+                     *         "accuracy": 1,
+                     *         "agent_sha256": "example",
+                     *         "batch_size": 32,
+                     *         "budget_seconds": 1,
+                     *         "channels_last": true,
+                     *         "completed_at": "2026-11-25T10:00:00Z",
+                     *         "compute_miles_formula": "example",
+                     *         "compute_miles_per_hour": 1,
+                     *         "configuration": {},
+                     *         "configuration_hash": "0123456789abcdef",
+                     *         "created_at": "2026-11-25T10:00:00Z",
+                     *         "cuda_version": "13.0",
+                     *         "device": "example",
+                     *         "driver_version": "580.95",
+                     *         "error_message": "example",
+                     *         "evidence": [
+                     *           {}
+                     *         ],
+                     *         "findings": [
+                     *           {}
+                     *         ],
+                     *         "gpu_instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "gpu_utilization_percent": 1,
+                     *         "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "image_size": 224,
+                     *         "images": 1,
+                     *         "inference_images_per_sec": 1,
+                     *         "latency_ms": 1,
+                     *         "loss": 1,
+                     *         "measured_gpu_count": 8,
+                     *         "measured_gpu_name": "NVIDIA H100 80GB HBM3",
+                     *         "measured_seconds": 1,
+                     *         "memory_total_gb": 1,
+                     *         "memory_used_gb": 1,
+                     *         "mfu_percent": 1,
+                     *         "mode": "cuda-graph",
+                     *         "model_source": "example",
+                     *         "num_epochs": 1,
+                     *         "power_draw_watts": 1,
+                     *         "precision": "amp-bf16",
+                     *         "profile": "quick",
+                     *         "raw_results": {},
+                     *         "roofline_percent": 1,
+                     *         "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "source": "pushed",
+                     *         "started_at": "2026-11-25T10:00:00Z",
+                     *         "steps": 1,
+                     *         "temperature_celsius": 1,
+                     *         "test_duration_seconds": 1,
+                     *         "test_type": "resnet50",
+                     *         "throughput_high": 2460,
+                     *         "throughput_images_per_sec": 2450,
+                     *         "throughput_low": 2440,
+                     *         "throughput_samples_per_sec": 2450,
+                     *         "torch_version": "2.13.0",
+                     *         "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "variation_percent": 1,
+                     *         "verdict": "passed"
+                     *       },
+                     *       "schedule_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "started_at": "2026-11-25T10:00:00Z",
+                     *       "state": "passed",
+                     *       "worker": "gpu-desk-4711"
+                     *     }
+                     */
                     "application/json": components["schemas"]["RunShape"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6264,62 +11048,207 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "attempt": 1,
+                     *       "cancel_requested_at": "2026-11-25T10:00:00Z",
+                     *       "claimed_at": "2026-11-25T10:00:00Z",
+                     *       "created_at": "2026-11-25T10:00:00Z",
+                     *       "due_at": "2026-11-25T10:00:00Z",
+                     *       "error": {
+                     *         "code": "gpu_mismatch",
+                     *         "evidence": {},
+                     *         "message": "Done.",
+                     *         "remedy": "example"
+                     *       },
+                     *       "finished": true,
+                     *       "finished_at": "2026-11-25T10:00:00Z",
+                     *       "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "last_event_seq": 1,
+                     *       "not_before": "2026-11-25T10:00:00Z",
+                     *       "options": {
+                     *         "batch_size": 32,
+                     *         "budget_seconds": 1,
+                     *         "channels_last": true,
+                     *         "device": "auto",
+                     *         "image_size": 224,
+                     *         "mode": "auto",
+                     *         "num_epochs": 1,
+                     *         "precision": "auto",
+                     *         "profile": "quick"
+                     *       },
+                     *       "requested_by": "api",
+                     *       "result": {
+                     *         "accuracy": 1,
+                     *         "agent_sha256": "example",
+                     *         "batch_size": 32,
+                     *         "budget_seconds": 1,
+                     *         "channels_last": true,
+                     *         "completed_at": "2026-11-25T10:00:00Z",
+                     *         "compute_miles_formula": "example",
+                     *         "compute_miles_per_hour": 1,
+                     *         "configuration": {},
+                     *         "configuration_hash": "0123456789abcdef",
+                     *         "created_at": "2026-11-25T10:00:00Z",
+                     *         "cuda_version": "13.0",
+                     *         "device": "example",
+                     *         "driver_version": "580.95",
+                     *         "error_message": "example",
+                     *         "evidence": [
+                     *           {}
+                     *         ],
+                     *         "findings": [
+                     *           {}
+                     *         ],
+                     *         "gpu_instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "gpu_utilization_percent": 1,
+                     *         "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "image_size": 224,
+                     *         "images": 1,
+                     *         "inference_images_per_sec": 1,
+                     *         "latency_ms": 1,
+                     *         "loss": 1,
+                     *         "measured_gpu_count": 8,
+                     *         "measured_gpu_name": "NVIDIA H100 80GB HBM3",
+                     *         "measured_seconds": 1,
+                     *         "memory_total_gb": 1,
+                     *         "memory_used_gb": 1,
+                     *         "mfu_percent": 1,
+                     *         "mode": "cuda-graph",
+                     *         "model_source": "example",
+                     *         "num_epochs": 1,
+                     *         "power_draw_watts": 1,
+                     *         "precision": "amp-bf16",
+                     *         "profile": "quick",
+                     *         "raw_results": {},
+                     *         "roofline_percent": 1,
+                     *         "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "source": "pushed",
+                     *         "started_at": "2026-11-25T10:00:00Z",
+                     *         "steps": 1,
+                     *         "temperature_celsius": 1,
+                     *         "test_duration_seconds": 1,
+                     *         "test_type": "resnet50",
+                     *         "throughput_high": 2460,
+                     *         "throughput_images_per_sec": 2450,
+                     *         "throughput_low": 2440,
+                     *         "throughput_samples_per_sec": 2450,
+                     *         "torch_version": "2.13.0",
+                     *         "user_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "variation_percent": 1,
+                     *         "verdict": "passed"
+                     *       },
+                     *       "schedule_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *       "started_at": "2026-11-25T10:00:00Z",
+                     *       "state": "passed",
+                     *       "worker": "gpu-desk-4711"
+                     *     }
+                     */
                     "application/json": components["schemas"]["RunShape"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6346,62 +11275,115 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example id: 7
+                     *     event: progress
+                     *     data: {"seq": 7}
+                     */
                     "text/event-stream": unknown;
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6424,62 +11406,129 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "at": "2026-11-25T10:00:00Z",
+                     *         "configuration": {},
+                     *         "configuration_hash": "0123456789abcdef",
+                     *         "detail": {},
+                     *         "gpu_index": 1,
+                     *         "high": 1,
+                     *         "instance_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "low": 1,
+                     *         "measured_gpu_name": "NVIDIA H100 80GB HBM3",
+                     *         "name": "training",
+                     *         "run_id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "unit": "images/s",
+                     *         "value": 1
+                     *       }
+                     *     ]
+                     */
                     "application/json": components["schemas"]["FigureShape"][];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6502,62 +11551,123 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "basis": 1,
+                     *       "expected": {},
+                     *       "phases": [
+                     *         {
+                     *           "ended_at": "2026-11-25T10:00:00Z",
+                     *           "name": "queue",
+                     *           "started_at": "2026-11-25T10:00:00Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["PhasesShape"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6580,62 +11690,125 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "columns": [
+                     *           "t",
+                     *           "power_draw_watts"
+                     *         ],
+                     *         "gpu_index": 1,
+                     *         "gpu_uuid": "example",
+                     *         "interval_seconds": 1,
+                     *         "readings": 1,
+                     *         "rollup": {}
+                     *       }
+                     *     ]
+                     */
                     "application/json": components["schemas"]["TelemetryShape"][];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6659,62 +11832,117 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "gpu_index": 1,
+                     *       "interval_seconds": 1,
+                     *       "series": {}
+                     *     }
+                     */
                     "application/json": components["schemas"]["SeriesShape"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6732,6 +11960,14 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "cron": "0 3 * * *",
+                 *       "every_hours": null,
+                 *       "jitter_seconds": 1,
+                 *       "timezone": "Europe/Berlin"
+                 *     }
+                 */
                 "application/json": components["schemas"]["TimetableRequest"];
             };
         };
@@ -6739,62 +11975,150 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "next": [
+                     *         "2026-11-25T10:00:00Z"
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["TimetablePreview"];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 1 MiB. */
+            413: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not declared to be JSON. */
+            415: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6815,62 +12139,122 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "created_at": "2026-11-25T10:00:00Z",
+                     *         "current": true,
+                     *         "expires_at": "2026-11-25T10:00:00Z",
+                     *         "id": "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11",
+                     *         "last_seen_at": "2026-11-25T10:00:00Z",
+                     *         "user_agent": "Mozilla/5.0"
+                     *       }
+                     *     ]
+                     */
                     "application/json": components["schemas"]["SignInShape"][];
                 };
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -6893,60 +12277,108 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Bad Request */
+            /** @description The request can't be carried out. */
             400: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unauthorized */
+            /** @description There is no valid login. */
             401: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden */
+            /** @description This login may not do that. */
             403: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not Found */
+            /** @description There is no such thing here. */
             404: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Unprocessable Entity */
+            /** @description Nothing of it is accepted. */
+            406: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Path and query are over 8 KiB. */
+            414: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The input is not valid; `errors` points at what. */
             422: {
                 headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Service Unavailable */
+            /** @description There were too many requests. */
+            429: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database can't be reached. */
             503: {
                 headers: {
-                    /** @description Seconds to wait before sending the request again. */
-                    "Retry-After"?: number;
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Retry-After": components["headers"]["Retry-After"];
                     [name: string]: unknown;
                 };
                 content: {

@@ -1,0 +1,72 @@
+"""Who opens a connection says what it wants, or is not waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from orchestrator.cli.patience import Impatient
+
+
+class _Quick(Impatient):
+    SECONDS = 0.3
+
+
+async def _app(scope: Scope, receive: Receive, send: Send) -> None:
+    body = b""
+    while True:
+        message = await receive()
+        body += message["body"]
+        if not message["more_body"]:
+            break
+    await send(
+        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+    )
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    config = uvicorn.Config(_app, http=_Quick, port=0, lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server._serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    await serving
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "])
+async def test_a_head_that_does_not_end_is_not_waited_for(port: int, said: bytes) -> None:
+    """Neither the first one on a connection nor a later one, however it trickles in."""
+    whole = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    for before in (b"", whole):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(before)
+        if before:
+            assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        if before and not said:  # between requests a client may be idle
+            writer.close()
+            continue
+        ended = asyncio.create_task(reader.read())
+        for byte in said:
+            writer.write(bytes((byte,)))
+            if (await asyncio.wait({ended}, timeout=0.05))[0]:
+                break
+        assert await asyncio.wait_for(ended, 10) == b""
+        writer.close()
+
+
+async def test_a_body_has_a_time_of_its_own(port: int) -> None:
+    """With its head a request has said what it wants; the rest is the API's to wait for."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n")
+    await asyncio.sleep(0.6)  # twice what a head has
+    writer.write(b"{}")
+    assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+    writer.close()

@@ -1,0 +1,51 @@
+"""No transaction outlasts the time for which what it stamps is looked for."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import psycopg
+import pytest
+from sqlalchemy import TextClause, text
+
+from orchestrator.database import overview
+from orchestrator.database.session import LONGEST, SERVICE
+from orchestrator.domain.errors import DatabaseUnavailable
+from tests.conftest import Databases
+
+
+async def test_a_transaction_is_given_up_when_its_time_is_over(databases: Databases) -> None:
+    """Whether it waits for PostgreSQL or for us; nothing of it is kept, and the connections go on working."""
+    user = await databases.new_supplier()
+    statement = text("INSERT INTO gpu_inventory (user_id, gpu_model) VALUES (:user, 'late')")
+    databases.worker.longest = 0.3
+
+    async def late(sleeper: TextClause | None) -> None:
+        async with databases.worker.transaction(SERVICE) as session:
+            await session.exec(statement, params={"user": user})  # type: ignore[call-overload]
+            if sleeper is None:
+                await asyncio.sleep(30)
+            else:
+                await session.exec(sleeper)  # type: ignore[call-overload]
+
+    for sleeper in (None, text("SELECT pg_sleep(30)")):
+        with pytest.raises(DatabaseUnavailable):
+            await late(sleeper)
+    databases.worker.longest = LONGEST
+    for _ in range(6):  # more than the pool has
+        async with databases.worker.transaction(SERVICE) as session:
+            found = await session.exec(text("SELECT count(*) FROM gpu_inventory"))  # type: ignore[call-overload]
+            assert found.one() == (0,)
+
+
+def test_the_server_gives_it_up_too_where_it_can(databases: Databases) -> None:
+    """From PostgreSQL 17 on, whatever has become of the program; and changes are looked for longer than that."""
+    for login in (databases.logins.api, databases.logins.worker):
+        with psycopg.connect(login) as connection:
+            if connection.info.server_version >= 170_000:
+                row = connection.execute("SHOW transaction_timeout").fetchone()
+                assert row == (f"{LONGEST:.0f}s",)
+    looked_back = re.search(r"interval '(\d+) seconds'", str(overview._CHANGES))
+    assert looked_back is not None
+    assert int(looked_back[1]) > LONGEST
