@@ -44,6 +44,7 @@ _ANONYMOUS_SHARE: Final = 0.15
 _EDGES: Final = (
     50  # cases an operation that its edges are at most; below that only random ones are played
 )
+_MOST_ROUNDS: Final = 20
 _TOLD: Final = 40
 # A number is also taken as its text and a text as its number, as the old system's clients send them.
 _LENIENT: Final = "Incorrect type"
@@ -141,7 +142,7 @@ async def play(ground: Ground, count: int, seed: int, only: tuple[str, ...] = ()
                 Run({}, _ANONYMOUS_SHARE, only, others),
             ]
             if not only:
-                runs.append(Run(await _login(api, supplied.user_id), 0.0, only=_ENDING))
+                runs.append(Run(await _login(api, supplied.user_id), 0.01, only=_ENDING))
             for number, run in enumerate(runs):
                 await asyncio.to_thread(
                     _fuzz, base, run, supplied.known, count, seed + number, tally
@@ -182,20 +183,27 @@ def _fuzz(
 ) -> None:
     document = _chosen(httpx.get(f"{base}/openapi.json").json(), run)
     operations = len(list(_operations(document)))
-    before = tally.cases
-    for phase in ("coverage", "fuzzing"):
-        wanted = max(0, count * run.share - (tally.cases - before))
-        if phase == "coverage" and wanted < _EDGES * operations:
-            continue
-        most = max(1, round(wanted / operations))
-        settings = _config(base, run.login, known, (phase, most), seed)
-        schema = schemathesis.openapi.from_dict(document, config=settings)
-        for event in from_schema(schema).execute():
-            if isinstance(event, events.ScenarioFinished):
-                tally.take(event.recorder)
-                print(f"{phase}: {tally.cases}", end="\r", file=sys.stderr, flush=True)
-            elif isinstance(event, events.NonFatalError | events.FatalError):
-                tally.violations[f"schemathesis: {event}"[:400]] += 1
+    wanted, before = count * run.share, tally.cases
+    if wanted >= _EDGES * operations:
+        _play_phase(document, _config(base, run.login, known, ("coverage", 1), seed), tally)
+    # An operation without parameters has few requests that differ: the others get what it leaves over.
+    for again in range(_MOST_ROUNDS):
+        left = wanted - (tally.cases - before)
+        most = max(1, round(left / operations))
+        phase = _config(base, run.login, known, ("fuzzing", most), seed + 1000 * again)
+        _play_phase(document, phase, tally)
+        if tally.cases - before >= 0.95 * wanted:
+            return
+
+
+def _play_phase(document: dict[str, Any], settings: SchemathesisConfig, tally: Tally) -> None:
+    schema = schemathesis.openapi.from_dict(document, config=settings)
+    for event in from_schema(schema).execute():
+        if isinstance(event, events.ScenarioFinished):
+            tally.take(event.recorder)
+            print(f"fuzzed_http: {tally.cases}", end="\r", file=sys.stderr, flush=True)
+        elif isinstance(event, events.NonFatalError | events.FatalError):
+            tally.violations[f"schemathesis: {event}"[:400]] += 1
 
 
 def _config(

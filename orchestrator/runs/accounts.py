@@ -34,8 +34,8 @@ async def sign_up(
     Raises `InvalidInput`, `AccountExists` and `TooManyAttempts`.
     """
     if not _ADDRESS.fullmatch(email):
-        raise InvalidInput("email is not an address like name@example.com.")
-    _require_length(password)
+        raise InvalidInput("email is not an address like name@example.com.", field="email")
+    _require_length(password, "password")
     if network is not None:
         async with database.transaction(LOGIN) as session:
             await attempts.begin(session, attempts.signing_up(network))
@@ -76,12 +76,12 @@ async def change_password(
     A new password for the caller, which ends all its sessions but this one. Raises `InvalidInput`, in the same
     words whatever is wrong with the current one, and `TooManyAttempts`.
     """
-    _require_length(new)
+    _require_length(new, "new_password")
     async with database.transaction(principal) as session:
         profile = await accounts.profile(session)
     stored = await _proven(database, profile.email, current, network)
     if stored is None or stored.user_id != profile.id:
-        raise InvalidInput("current_password is wrong.")
+        raise InvalidInput("current_password is wrong.", field="current_password")
     new_hash = await _PASSWORDS.hash(new)
     async with database.transaction(LOGIN) as session:
         await accounts.change_password(session, stored.user_id, new_hash, session_id)
@@ -106,6 +106,8 @@ async def _proven(
     return stored if matches else None
 
 
-def _require_length(password: str) -> None:
+def _require_length(password: str, field: str) -> None:
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
-        raise InvalidInput(f"password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters.")
+        raise InvalidInput(
+            f"password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters.", field=field
+        )

@@ -133,9 +133,9 @@ def _key(
     name: str, scopes: Sequence[str], expires_at: datetime | None, made_by: Maker | None
 ) -> tuple[str, NewKey]:
     if not 1 <= len(name) <= _LONGEST_NAME:
-        raise InvalidInput(f"name has 1 to {_LONGEST_NAME} characters.")
+        raise InvalidInput(f"name has 1 to {_LONGEST_NAME} characters.", field="name")
     if set(scopes) - set(SCOPES) or not scopes:
-        raise InvalidInput(f"scopes are among {', '.join(SCOPES)}.")
+        raise InvalidInput(f"scopes are among {', '.join(SCOPES)}.", field="scopes")
     if made_by is not None:
         beyond = set(scopes) - made_by.scopes
         if beyond:

@@ -108,7 +108,10 @@ async def request_check(
             check = await connection_checks.get(session, UUID(told["check_id"]))
             return Checked(check, replayed=True)
         if kind == "shared" and await credentials.shared(session) is None:
-            raise InvalidInput("Send ssh_key, or have a key of ours made first: PUT /v1/login-key.")
+            raise InvalidInput(
+                "Send ssh_key, or have a key of ours made first: PUT /v1/login-key.",
+                field="ssh_key",
+            )
         check = await connection_checks.add(session, new, per_hour)
         if key:
             await idempotency.answer(session, key, {"check_id": str(check.id)})

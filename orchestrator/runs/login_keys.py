@@ -37,7 +37,7 @@ class LoginGiven:
 
     def __post_init__(self) -> None:
         if self.private_key and (self.shared or self.certified_by):
-            raise InvalidInput("This login takes no private key: the key is ours.")
+            raise InvalidInput("This login takes no private key: the key is ours.", field="ssh_key")
 
     @property
     def ours(self) -> bool:
