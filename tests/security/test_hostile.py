@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +15,15 @@ from bench.attacks.hostile_machines import BEHAVIOURS
 from orchestrator.runs.journal import Journal
 from orchestrator.ssh import connection, host_keys, session
 from orchestrator.ssh.follow import Following
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def leavings() -> Iterator[None]:
+    """Runs that a mutation cut off in a transaction leave their connection, collected here and not in a later test."""
+    yield
+    gc.collect()
 
 
 @pytest.mark.timeout(400)
