@@ -23,6 +23,7 @@ from schemathesis.engine import events, from_schema
 from schemathesis.engine.recorder import ScenarioRecorder
 
 from bench.attacks.ground import Ground
+from bench.attacks.lenience import Lenience
 from bench.attacks.record import Played
 from orchestrator import log
 from orchestrator.cli import house
@@ -46,8 +47,6 @@ _EDGES: Final = (
 )
 _MOST_ROUNDS: Final = 20
 _TOLD: Final = 40
-# A number is also taken as its text and a text as its number, as the old system's clients send them.
-_LENIENT: Final = "Incorrect type"
 _CHECKS: Final = (
     "not_a_server_error",
     "status_code_conformance",
@@ -100,7 +99,7 @@ class Tally:
     lenient: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
 
-    def take(self, recorder: ScenarioRecorder) -> None:
+    def take(self, recorder: ScenarioRecorder, lenience: Lenience) -> None:
         for case_id, interaction in recorder.interactions.items():
             self.cases += 1
             if interaction.response is None:
@@ -111,7 +110,12 @@ class Tally:
                 if check.failure_info is None:
                     continue
                 failure = check.failure_info.failure
-                if check.name == "negative_data_rejection" and _LENIENT in failure.message:
+                case = recorder.cases[case_id].value
+                if (
+                    check.name == "negative_data_rejection"
+                    and "in body" in failure.message
+                    and lenience.allows(case.operation.path, case.method, case.body)
+                ):
                     self.lenient += 1
                     continue
                 kind = self.faults if check.name == "not_a_server_error" else self.violations
@@ -198,9 +202,10 @@ def _fuzz(
 
 def _play_phase(document: dict[str, Any], settings: SchemathesisConfig, tally: Tally) -> None:
     schema = schemathesis.openapi.from_dict(document, config=settings)
+    lenience = Lenience(document)
     for event in from_schema(schema).execute():
         if isinstance(event, events.ScenarioFinished):
-            tally.take(event.recorder)
+            tally.take(event.recorder, lenience)
             print(f"fuzzed_http: {tally.cases}", end="\r", file=sys.stderr, flush=True)
         elif isinstance(event, events.NonFatalError | events.FatalError):
             tally.violations[f"schemathesis: {event}"[:400]] += 1
