@@ -163,7 +163,6 @@ CREATE TABLE api_keys (
     CHECK (instance_id IS NULL OR scopes = '{submit}' AND expires_at IS NOT NULL AND user_id IS NOT NULL),
     FOREIGN KEY (user_id, made_by) REFERENCES api_keys (user_id, id) ON DELETE CASCADE
 );
-CREATE INDEX api_keys_user ON api_keys (user_id);
 CREATE INDEX api_keys_made_by ON api_keys (made_by) WHERE made_by IS NOT NULL;
 
 -- What may be tried only so often, counted for all servers together. An id is a SHA-256 of what is counted (an account's
@@ -296,7 +295,6 @@ CREATE TABLE host_authorities (
     public_key   text NOT NULL CHECK (length(public_key) BETWEEN 1 AND 4096),
     fingerprint  text NOT NULL CHECK (length(fingerprint) BETWEEN 1 AND 100),
     created_at   timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (user_id, id),
     UNIQUE (user_id, hosts, fingerprint)
 );
 
@@ -1332,7 +1330,7 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO service_role;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO service_role;
 
 GRANT SELECT ON profiles, gpu_instances, gpu_test_runs, gpu_test_events, gpu_test_results, gpu_test_firings,
-                gpu_test_figures, gpu_test_telemetry, sessions, audit_log, contact_rates TO authenticated;
+                gpu_test_figures, gpu_test_telemetry, sessions, audit_log TO authenticated;
 GRANT UPDATE (revoked_at) ON sessions TO authenticated;
 GRANT SELECT, INSERT (user_id, key, fingerprint, answer), UPDATE (answer) ON idempotency_keys TO authenticated;
 GRANT SELECT, INSERT (user_id, company_name, legal_business_name, contact_email, contact_phone, business_address,

@@ -26,25 +26,29 @@ from bench.attacks.record import Play, Played
 
 @dataclass(frozen=True)
 class Attack:
-    """How many in the full form, and of what."""
+    """Where its `play` is in bench/attacks, how many there are in the full form, and of what."""
 
+    module: str
     count: int
     told: str
 
 
-# In this order; the names are those of the modules in bench/attacks.
-ATTACKS: Final = {
-    "tenancy": Attack(1, "the matrix of every table, verb, role and tenant"),
-    "pools": Attack(100_000, "operations of 50 tenants on two connections"),
-    "tokens": Attack(10_000, "forged credentials"),
-    "canaries": Attack(1, "a whole installation's life, searched for its secrets"),
-    "rotation": Attack(10_000, "secrets rotated under load, and swapped"),
-    "impostors": Attack(1_000, "connections to another host key"),
-    "addresses": Attack(500, "spellings of forbidden addresses, and a rebinding resolver"),
-    "hostile": Attack(25, "rounds of hostile SSH servers"),
-    "repeats": Attack(200, "posts at once with one Idempotency-Key"),
-    "fuzzed_http": Attack(20_000, "requests drawn from the OpenAPI document"),
-    "shown": Attack(20_000, "outputs of hostile machines"),
+ATTACKS: Final = {  # in this order
+    "tenancy": Attack("tenancy.attack", 1, "the matrix of every table, verb, role and tenant"),
+    "pools": Attack("pools.attack", 100_000, "operations of 50 tenants on two connections"),
+    "tokens": Attack("tokens.attack", 10_000, "forged credentials"),
+    "canaries": Attack(
+        "canaries.attack", 1, "a whole installation's life, searched for its secrets"
+    ),
+    "rotation": Attack("rotation", 10_000, "secrets rotated under load, and swapped"),
+    "impostors": Attack("impostors.attack", 1_000, "connections to another host key"),
+    "addresses": Attack(
+        "addresses.attack", 500, "spellings of forbidden addresses, and a rebinding resolver"
+    ),
+    "hostile": Attack("hostile.attack", 25, "rounds of hostile SSH servers"),
+    "repeats": Attack("http.repeats", 200, "posts at once with one Idempotency-Key"),
+    "fuzzed_http": Attack("http.fuzzed", 20_000, "requests drawn from the OpenAPI document"),
+    "shown": Attack("shown.attack", 20_000, "outputs of hostile machines"),
 }
 _ALWAYS_TOLD: Final = ("leaks", "forged", "packets", "auth_bytes", "5xx")
 _MOST_TOLD: Final = 20  # sentences of an attack; the counts are whole
@@ -79,7 +83,7 @@ def last_line(ended: dict[str, Played], seed: int) -> str:
 
 def _one(name: str, place: Ground, count: int, seed: int) -> Played:
     began = time.monotonic()
-    play: Play = import_module(f"bench.attacks.{name}").play
+    play: Play = import_module(f"bench.attacks.{ATTACKS[name].module}").play
     print(f"security: {name}: {ATTACKS[name].told} ({count})", file=sys.stderr, flush=True)
     played = asyncio.run(play(place, count, seed))
     told = {

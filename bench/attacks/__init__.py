@@ -1,1 +1,1 @@
-"""Attacks upon the product, a module each; `bench/security.py` plays them and counts what got through."""
+"""Attacks upon the product, a module or a package each; `bench/security.py` plays them and counts what got through."""

@@ -13,8 +13,9 @@ from uuid import uuid4
 import psycopg
 from sqlalchemy import make_url
 
+from orchestrator.config import load
 from orchestrator.database.embedded import embedded_server
-from orchestrator.database.logins import Logins
+from orchestrator.database.logins import Logins, database_logins
 from orchestrator.database.schema import apply_schema
 
 PASSWORD: Final = "test"  # as the tests': logins belong to the whole server
@@ -33,23 +34,17 @@ class Ground:
         name = f"attacked_{uuid4().hex[:12]}"
         self._execute(f"CREATE DATABASE {name}")
         try:
-            logins = self._logins(name)
-            apply_schema(logins)
-            yield logins
+            url = make_url(self.postgres_url).set(database=name)
+            given = {
+                "url": url.render_as_string(hide_password=False),
+                "api_password": PASSWORD,
+                "worker_password": PASSWORD,
+            }
+            with database_logins(load(None, {}, {"database": given}).settings) as logins:
+                apply_schema(logins)
+                yield logins
         finally:
             self._execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-    def _logins(self, name: str) -> Logins:
-        owner = make_url(self.postgres_url).set(database=name)
-
-        def as_login(user: str) -> str:
-            url = owner.set(username=user, password=PASSWORD)
-            return url.render_as_string(hide_password=False)
-
-        return Logins(
-            owner.render_as_string(hide_password=False),
-            *(as_login("harborx_api"), as_login("harborx_worker"), PASSWORD, PASSWORD),
-        )
 
     def _execute(self, statement: str) -> None:
         with psycopg.connect(self.postgres_url, autocommit=True) as connection:

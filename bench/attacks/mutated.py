@@ -1,4 +1,4 @@
-"""`python -m bench.attacks.mutated MUTATION COMMAND...`: the command line, with one of its guards taken out."""
+"""`python -m bench.attacks.mutated MUTATION,... COMMAND...`: the command line, with some of its guards taken out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unittest import mock
 from orchestrator import log
 from orchestrator.cli import main
 from orchestrator.runs import login_keys
-from orchestrator.ssh.keys import KeyPair, import_private_key
+from orchestrator.ssh.keys import KeyPair
 from orchestrator.state_folder import put_secret
 
 
@@ -55,9 +55,11 @@ def _plain_column() -> None:
 
 
 def _when_read(told: Callable[[str], Any]) -> None:
+    read = login_keys.import_private_key
+
     def reading(text: str, passphrase: str | None = None) -> KeyPair:
         told(text)
-        return import_private_key(text, passphrase)
+        return read(text, passphrase)
 
     _replace("orchestrator.runs.login_keys.import_private_key", reading)
 
@@ -67,7 +69,6 @@ def _replace(name: str, value: Any) -> None:
 
 
 MUTATIONS: Final[dict[str, Callable[[], None]]] = {
-    "none": lambda: None,
     "forgetful": _forgetful,
     "telling_log": _telling_log,
     "passing_environment": _passing_environment,
@@ -76,5 +77,6 @@ MUTATIONS: Final[dict[str, Callable[[], None]]] = {
 }
 
 if __name__ == "__main__":
-    MUTATIONS[sys.argv[1]]()
+    for name in filter(None, sys.argv[1].split(",")):
+        MUTATIONS[name]()
     sys.exit(main.run(sys.argv[2:]))

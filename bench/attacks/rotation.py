@@ -99,7 +99,7 @@ async def house_of(ground: Ground, count: int, dice: random.Random) -> AsyncIter
 
 
 async def rotate_under_load(
-    house: House, kills: int, dice: random.Random, mutation: str = "none"
+    house: House, kills: int, dice: random.Random, mutation: str = ""
 ) -> tuple[int, int]:
     """Rotate to the end through `kills` kills, with reads and writes all the time; kills, and those with work left."""
     over = asyncio.Event()
@@ -115,7 +115,6 @@ async def rotate_under_load(
             effective += killed and await _left(house) > 0
             print(f"rotation: kill {number + 1} of {kills}", file=sys.stderr, flush=True)
         await _rotate(house, mutation, dice, kill_after=None)
-        await asyncio.sleep(0.2)  # a last look by everybody, at what is only under the new key now
     finally:
         over.set()
         await asyncio.gather(*load)
@@ -185,9 +184,10 @@ async def _rotate(house: House, mutation: str, dice: random.Random, kill_after: 
 
 
 async def _read(house: House, dice: random.Random, over: asyncio.Event) -> None:
-    """As a worker that logs in, for ever; now and then it is another process."""
-    vault = house.process()
-    while not over.is_set():
+    """As a worker that logs in; now and then it is another process. The last read begins when all is over."""
+    vault, last = house.process(), False
+    while not last:
+        last = over.is_set()
         if dice.random() < 0.01:
             vault = house.process()
         each = dice.choice(house.stored)
@@ -198,7 +198,6 @@ async def _read(house: House, dice: random.Random, over: asyncio.Event) -> None:
         except HarborxError as error:
             house.wrong.append(f"A read failed: {error}")
         house.reads += 1
-        await asyncio.sleep(0)
 
 
 async def _write(house: House, over: asyncio.Event) -> None:

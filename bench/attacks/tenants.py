@@ -9,7 +9,6 @@ from itertools import count
 from typing import Final
 from uuid import UUID, uuid4
 
-from bench.attacks.places import Place
 from orchestrator.config import load
 from orchestrator.database import accounts, host_keys, runs
 from orchestrator.database.logins import Logins
@@ -35,6 +34,15 @@ class _Hasty(Worker):
     @property
     def deadlines(self) -> Deadlines:
         return _SHORT
+
+
+@dataclass(frozen=True)
+class Place:
+    """A machine's address."""
+
+    name: str
+    host: str
+    port: int
 
 
 @dataclass(frozen=True)

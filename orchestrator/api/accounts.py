@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -22,7 +22,6 @@ router = APIRouter(prefix="/v1", tags=["accounts"])
 Password = Annotated[str, Field(max_length=LONGEST_PASSWORD, repr=False)]
 _LONGEST_AGENT: Final = 300
 _NO_SESSION: Final = "It is no session of ours."
-_LIMITED: Final[dict[int | str, dict[str, Any]]] = answers(429)
 
 
 class Login(BaseModel):
@@ -53,9 +52,7 @@ class SessionShape(BaseModel):
     user_id: UUID
 
 
-@router.post(
-    "/auth/sign-up", operation_id="signUp", status_code=201, responses=answers(409) | _LIMITED
-)
+@router.post("/auth/sign-up", operation_id="signUp", status_code=201, responses=answers(409))
 async def post_sign_up(
     body: Login,
     given: Given,
@@ -70,7 +67,7 @@ async def post_sign_up(
     return await _session(given, authenticator, request, response, user_id)
 
 
-@router.post("/auth/sign-in", operation_id="signIn", responses=_LIMITED)
+@router.post("/auth/sign-in", operation_id="signIn")
 async def post_sign_in(
     body: Login,
     given: Given,
@@ -104,7 +101,7 @@ async def post_sign_out(
     return response
 
 
-@router.put("/profile/password", operation_id="changePassword", status_code=204, responses=_LIMITED)
+@router.put("/profile/password", operation_id="changePassword", status_code=204)
 async def put_password(
     body: NewPassword,
     caller: Tester,

@@ -10,6 +10,7 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.gzip import GZipMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Match
 
 from orchestrator.api import (
@@ -36,13 +37,12 @@ from orchestrator.api import (
     sessions,
     timetables,
 )
-from orchestrator.api.addresses import is_stream
 from orchestrator.api.auth import Authenticator
 from orchestrator.api.changes import FleetWatch
-from orchestrator.api.door import Caught, Door
+from orchestrator.api.door import Door
 from orchestrator.api.headers import Headers
 from orchestrator.api.idempotency import REPLAYED
-from orchestrator.api.listing import OpenToAll
+from orchestrator.api.paths import is_stream
 from orchestrator.api.rates import LEFT, POLICY, Rates
 from orchestrator.api.recent import Recent
 from orchestrator.api.stream import RunWatch
@@ -81,8 +81,7 @@ def create_app(surface: Surface) -> FastAPI:
     _surround(app, surface)
     problems.install(app)
     # 4XX: what the old front end does not know by a status of its own, a body over a megabyte for one.
-    old = problems.answers(400, 401, 404, "4XX", 503, old=True)
-    app.include_router(functions.router, responses=old)
+    app.include_router(functions.router, responses=problems.answers(401, 404, "4XX", old=True))
     # The overview and its changes come before instances, which takes any word behind its path for an id.
     reading = (overview, changes, history, timetables, phases)
     supplying = (accounts, api_keys, sessions, profile, inventory, audit)
@@ -96,8 +95,8 @@ def create_app(surface: Surface) -> FastAPI:
         runs,
         figures,
     ):
-        app.include_router(module.router, responses=problems.answers(400, 401, 403, 404, 422, 503))
-    app.include_router(listing.router, responses=problems.answers(400, 404, 422, 503))
+        app.include_router(module.router, responses=problems.answers(401, 403, 404))
+    app.include_router(listing.router, responses=problems.answers(404))
 
     @app.get("/healthz", operation_id="health", tags=["operations"])
     async def health() -> dict[str, str]:
@@ -119,9 +118,10 @@ def _surround(app: FastAPI, surface: Surface) -> None:
     """What every request goes through, from the inside out."""
     server = surface.settings.server
     allowed = app.state.allowed = _methods_of(app)
-    app.add_middleware(Caught)
     app.add_middleware(Door, settings=server, allowed=allowed)
     app.add_middleware(Rates, settings=server)
+    # Within all that completes an answer; Starlette's own handler would stand outside of it.
+    app.add_middleware(ExceptionMiddleware, handlers={Exception: problems.fault})
     # A cookie never counts for pages of another origin: none is allowed credentials.
     app.add_middleware(
         CORSMiddleware,
@@ -133,7 +133,6 @@ def _surround(app: FastAPI, surface: Surface) -> None:
     )
     # Of JSON and the dashboard's files; event streams are left alone.
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
-    app.add_middleware(OpenToAll)
     app.add_middleware(Headers, https=(surface.public_url or "").startswith("https://"))
 
 

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.api.auth import Reader, Tester
 from orchestrator.api.idempotency import DESCRIBED, IdempotencyKey, tell_replay
-from orchestrator.api.problems import answers
 from orchestrator.api.shapes import ErrorShape, Host, User
 from orchestrator.api.shown import Shown
 from orchestrator.api.surface import Given, user_ca
@@ -144,7 +143,7 @@ class LoginCa(BaseModel):
     "/connection-checks",
     operation_id="checkConnection",
     status_code=202,
-    responses={202: {"headers": {**_LOCATION, **DESCRIBED}}, **answers(429)},
+    responses={202: {"headers": {**_LOCATION, **DESCRIBED}}},
 )
 async def post_check(
     body: CheckRequest,

@@ -1,22 +1,27 @@
 """
 The OpenAPI document: what FastAPI knows of the operations, and what every one of them may answer besides.
 
-Whatever stands before the routes (rates.py, door.py, auth.py) answers for all of them, so it is told here once.
+Whatever stands before the routes (rates.py, door.py, auth.py) answers for all of them, so it is told here once. What
+several operations have in common, the refusals above all, stands once under `components`; they point there.
 """
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
 from fastapi import FastAPI
 
 from orchestrator.api import examples
+from orchestrator.api.idempotency import DESCRIBED
+from orchestrator.api.paths import OLD_ENDPOINTS
 from orchestrator.api.problems import MEDIA
 from orchestrator.api.rates import LEFT, POLICY
 
 _METHODS: Final = frozenset({"get", "put", "post", "patch", "delete"})
-_REFS: Final = ("/Problem", "/OldProblem")
+_MEDIA: Final = {"Problem": MEDIA, "OldProblem": "application/json"}
 _WORDS: Final = {
     "400": "The request can't be carried out.",
     "401": "There is no valid login.",
@@ -48,6 +53,7 @@ REPEATS: Final = {
     "submitTestResults": "A repeat is another result, and no Idempotency-Key is heeded; the newest counts.",
 }
 _HEADERS: Final = {
+    **DESCRIBED,
     POLICY: {
         "description": 'Requests that a caller has in a window of seconds: `"read";q=12000;w=60`.',
         "schema": {"type": "string"},
@@ -93,20 +99,18 @@ def install(app: FastAPI) -> None:
 
 
 def described(document: dict[str, Any]) -> dict[str, Any]:
-    document["components"]["headers"] = _HEADERS
-    schemas = document["components"]["schemas"]
+    components = document["components"]
+    components |= {"headers": _HEADERS, "responses": {}, "parameters": {}, "examples": {}}
+    schemas = components["schemas"]
     schemas["Problem"]["example"] = _PROBLEM
     schemas["OldProblem"]["example"] = _OLD_PROBLEM
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     for path, _, operation in operations(document):
-        if path.startswith(("/v1", "/functions")):
-            _complete(path, operation)
         if repeat := REPEATS.get(operation["operationId"]):
             operation["description"] = f"{operation.get('description', '')}\n\n{repeat}".strip()
-        for status, response in operation["responses"].items():
-            response["description"] = _WORDS.get(status, response["description"])
-            _name_media(response)
+        _complete(path, operation, components["responses"])
+    _share_parameters(document)
     examples.complete(document)
     return document
 
@@ -119,38 +123,66 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
                 yield path, method, operation
 
 
-def _complete(path: str, operation: dict[str, Any]) -> None:
-    old = path.startswith("/functions")
-    schema = {"$ref": f"#/components/schemas/{'OldProblem' if old else 'Problem'}"}
+def _complete(path: str, operation: dict[str, Any], shared: dict[str, Any]) -> None:
+    old = path.startswith(OLD_ENDPOINTS)
     responses = operation["responses"]
-    for status in _statuses(operation, old=old):
-        responses.setdefault(status, {"description": "", "content": {MEDIA: {"schema": schema}}})
-    for status, response in responses.items():
-        headers = response.setdefault("headers", {})
-        for name in (POLICY, LEFT, *filter(None, [_OF_STATUS.get(status)])):
-            headers[name] = {"$ref": f"#/components/headers/{name}"}
-    if old and "422" in responses:  # answered with 400
-        del responses["422"]
+    refused = {status for status in responses if status[0] in "45"}
+    if old or path.startswith("/v1"):
+        for response in responses.values():
+            headers = response.setdefault("headers", {})
+            headers |= {
+                name: _ref("headers", name) for name in (*headers, POLICY, LEFT) if name in _HEADERS
+            }
+        refused |= _refusals(operation, old=old)
+    if old:  # answered with 400
+        refused.discard("422")
+        responses.pop("422", None)
+    shape = "OldProblem" if old else "Problem"
+    for status in sorted(refused):
+        shared[f"{shape}{status}"] = _refusal(shape, status)
+        responses[status] = _ref("responses", f"{shape}{status}")
 
 
-def _statuses(operation: dict[str, Any], *, old: bool) -> list[str]:
-    found = ["400", "429", "503"]
-    if not old:
-        found += ["406", "414"]
-        if "requestBody" in operation:
-            found += ["408", "413", "415", "422"]
-        if operation.get("parameters"):
-            found.append("422")
+def _refusals(operation: dict[str, Any], *, old: bool) -> set[str]:
+    """The statuses of those that come before an operation."""
+    found = {"400", "429", "503"}
     if operation.get("security"):
-        found += ["401", "403"]
+        found |= {"401"} if old else {"401", "403"}
+    if not old:
+        found |= {"406", "414", "422"}
+        if "requestBody" in operation:
+            found |= {"408", "413", "415"}
     return found
 
 
-def _name_media(response: dict[str, Any]) -> None:
-    """A problem under its own media type; FastAPI knows only the operation's."""
-    for media, content in list(response.get("content", {}).items()):
-        reference = content.get("schema", {}).get("$ref", "")
-        if reference.endswith(_REFS[0]):
-            response["content"][MEDIA] = response["content"].pop(media)
-        elif reference.endswith(_REFS[1]):
-            response["content"]["application/json"] = response["content"].pop(media)
+def _refusal(shape: str, status: str) -> dict[str, Any]:
+    named = filter(None, (POLICY, LEFT, _OF_STATUS.get(status)))
+    return {
+        "description": _WORDS[status],
+        "headers": {name: _ref("headers", name) for name in named},
+        "content": {_MEDIA[shape]: {"schema": _ref("schemas", shape)}},
+    }
+
+
+def _share_parameters(document: dict[str, Any]) -> None:
+    """Of those that are told alike in several operations; `limit` is not the same everywhere."""
+    told = [
+        each for *_, operation in operations(document) for each in operation.get("parameters", [])
+    ]
+    times = Counter(json.dumps(each, sort_keys=True) for each in told)
+    shared = {_key(each): each for each in told if times[json.dumps(each, sort_keys=True)] > 1}
+    document["components"]["parameters"] = shared
+    for *_, operation in operations(document):
+        if "parameters" in operation:
+            operation["parameters"] = [
+                _ref("parameters", _key(each)) if shared.get(_key(each)) == each else each
+                for each in operation["parameters"]
+            ]
+
+
+def _key(parameter: dict[str, Any]) -> str:
+    return f"{parameter['in']}.{parameter['name']}"
+
+
+def _ref(kind: str, name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/{kind}/{name}"}

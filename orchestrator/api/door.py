@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator.api import bodies
-from orchestrator.api.addresses import is_api, is_badge, is_stream
-from orchestrator.api.problems import fault, refuse
+from orchestrator.api.paths import is_api, is_badge, is_stream
+from orchestrator.api.problems import refuse
 from orchestrator.config import ServerSettings
 from orchestrator.domain.errors import (
     AddressTooLong,
@@ -93,29 +92,6 @@ class Door:
             if scope["method"] in self._allowed(scope["path"]):
                 raise
         return bodies.again(body, receive)
-
-
-class Caught:
-    """What nobody foresaw is answered here, within all that completes an answer, and not further out."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-
-        async def told(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, receive, told)
-        except Exception as error:
-            if started or scope["type"] != "http":
-                raise
-            response = await fault(Request(scope), error)
-            await response(scope, receive, send)
 
 
 def _is_one_of(host: str, allowed: Sequence[str]) -> bool:

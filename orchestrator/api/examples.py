@@ -8,7 +8,7 @@ _MOMENT: Final = "2026-11-25T10:00:00Z"
 _ID: Final = "5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11"
 _KEY: Final = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI"
 _FINGERPRINT: Final = "SHA256:uNiVztksCsDhcc0u9e8BrrvZPYUvM9m4ExAmPLeExAm"
-_WORDS: Final[dict[str, Any]] = {
+_WORDS: Final[dict[str, str | list[str]]] = {
     "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.example",
     "authorized_keys_line": f'cert-authority,principals="harborx" {_KEY}',
     "code": "gpu_mismatch",
@@ -35,7 +35,6 @@ _WORDS: Final[dict[str, Any]] = {
     "mode": "cuda-graph",
     "name": "training",
     "new_password": "another of ten or more",
-    "next_cursor": None,
     "precision": "amp-bf16",
     "profile": "quick",
     "provider": "example-cloud",
@@ -70,29 +69,34 @@ _NUMBERS: Final = {
     "throughput_low": 2440.0,
     "throughput_high": 2460.0,
 }
-_NOT_BOTH: Final = ("every_hours",)  # beside a cron line
+_ABSENT: Final = ("every_hours", "next_cursor")  # beside a cron line, and on a last page
+_OF_MEDIA: Final = {
+    "text/event-stream": 'id: 7\nevent: progress\ndata: {"seq": 7}\n\n',
+    "image/svg+xml": '<svg xmlns="http://www.w3.org/2000/svg"/>',
+}
 
 
 def complete(document: dict[str, Any]) -> None:
-    """Every body that a request sends or a good answer brings has an example; what has one already keeps it."""
-    schemas = document["components"]["schemas"]
+    """Every body that a request sends or a good answer brings has an example, one for each shape that has a name."""
+    components = document["components"]
     for methods in document["paths"].values():
         for operation in methods.values():
-            if "requestBody" in operation:
-                _add(operation["requestBody"]["content"], schemas)
-            for status, response in operation["responses"].items():
-                if status.startswith("2"):
-                    _add(response.get("content", {}), schemas)
+            bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+            for body in bodies:
+                for media, told in body.get("content", {}).items():
+                    _add(media, told, components)
 
 
-def _add(content: dict[str, Any], schemas: dict[str, Any]) -> None:
-    for media, told in content.items():
-        if media == "text/event-stream":
-            told.setdefault("example", 'id: 7\nevent: progress\ndata: {"seq": 7}\n\n')
-        elif media == "image/svg+xml":
-            told.setdefault("example", '<svg xmlns="http://www.w3.org/2000/svg"/>')
-        elif "schema" in told:
-            told.setdefault("example", _example(told["schema"], schemas))
+def _add(media: str, told: dict[str, Any], components: dict[str, Any]) -> None:
+    schemas = components["schemas"]
+    name = told.get("schema", {}).get("$ref", "").rpartition("/")[2]
+    if name:
+        components["examples"][name] = {"value": _example(told["schema"], schemas)}
+        told["examples"] = {name: {"$ref": f"#/components/examples/{name}"}}
+    elif media in _OF_MEDIA:
+        told["example"] = _OF_MEDIA[media]
+    elif "schema" in told:
+        told["example"] = _example(told["schema"], schemas)
 
 
 def _example(schema: dict[str, Any], schemas: dict[str, Any], name: str = "") -> Any:
@@ -101,9 +105,7 @@ def _example(schema: dict[str, Any], schemas: dict[str, Any], name: str = "") ->
     if "example" in schema:
         return schema["example"]
     if "anyOf" in schema:
-        if name in _NOT_BOTH or _WORDS.get(name, "") is None:
-            return None
-        return _example(schema["anyOf"][0], schemas, name)
+        return None if name in _ABSENT else _example(schema["anyOf"][0], schemas, name)
     if "const" in schema or "enum" in schema:
         return schema.get("const", schema.get("default", schema.get("enum", [None])[0]))
     match schema.get("type"):

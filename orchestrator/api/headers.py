@@ -2,7 +2,7 @@
 Headers that every answer carries, whoever made it.
 
 What the API says is data: no browser runs it, frames it, keeps it or guesses what it is. The pages set their own
-(pages.py), the listing and its badges are there to be embedded.
+(pages.py), the listing and its badges are there to be embedded by pages of any origin: no login of theirs counts there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.api.addresses import LISTING, is_api
+from orchestrator.api.paths import LISTING, is_api
 
 _HSTS: Final = "max-age=31536000"
 _EVERYWHERE: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
@@ -20,7 +20,6 @@ _DATA: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_PUBLIC: Final = {**_DATA, "Cross-Origin-Resource-Policy": "cross-origin"}
 
 
 class Headers:
@@ -46,7 +45,10 @@ class Headers:
     def _complete(self, headers: MutableHeaders, path: str) -> None:
         wanted = _EVERYWHERE
         if is_api(path):
-            wanted = {**wanted, **(_PUBLIC if path.startswith(LISTING) else _DATA)}
+            wanted = {**wanted, **_DATA}
+            if path.startswith(LISTING):
+                wanted |= {"Cross-Origin-Resource-Policy": "cross-origin"}
+                headers["Access-Control-Allow-Origin"] = "*"
             if not headers.get("cache-control", "").startswith("public"):
                 headers["Cache-Control"] = "no-store"
         for name, value in wanted.items():

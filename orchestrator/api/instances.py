@@ -172,7 +172,7 @@ async def post_host_key(
     "/{instance_id}/runs",
     operation_id="requestRun",
     status_code=202,
-    responses={202: {"headers": {**_LOCATION, **DESCRIBED}}, **answers(409, 429)},
+    responses={202: {"headers": {**_LOCATION, **DESCRIBED}}, **answers(409)},
 )
 async def post_run(
     instance_id: UUID,

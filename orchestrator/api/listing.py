@@ -8,10 +8,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.api.addresses import LISTING
+from orchestrator.api.paths import LISTING
 from orchestrator.api.recent import Recent
 from orchestrator.api.shapes import Cursor, Limit, PageShape
 from orchestrator.api.surface import Given
@@ -24,13 +22,11 @@ _SVG: Final = "image/svg+xml"
 _BADGE_HEADERS: Final = {
     "Cache-Control": "public, max-age=300",
     "Content-Security-Policy": "default-src 'none'",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-    "X-Content-Type-Options": "nosniff",
 }
 
 router = APIRouter(prefix=LISTING, tags=["listing"])
 
-Shown = Annotated[str, AfterValidator(lambda text: printable(text, 200))]
+Printed = Annotated[str, AfterValidator(lambda text: printable(text, 200))]
 
 
 class Conditions(BaseModel):
@@ -38,14 +34,14 @@ class Conditions(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    profile: Shown | None
-    precision: Shown | None
+    profile: Printed | None
+    precision: Printed | None
     batch_size: int | None
     image_size: int | None
-    mode: Shown | None
-    torch_version: Shown | None
-    driver_version: Shown | None
-    cuda_version: Shown | None
+    mode: Printed | None
+    torch_version: Printed | None
+    driver_version: Printed | None
+    cuda_version: Printed | None
     configuration_hash: str | None
 
 
@@ -56,9 +52,9 @@ class Listed(BaseModel):
     """
 
     id: UUID
-    gpu_name: Shown | None
+    gpu_name: Printed | None
     gpu_count: int | None
-    location: Shown | None
+    location: Printed | None
     price_per_hour: float | None
     throughput_images_per_sec: float | None
     throughput_low: float | None
@@ -113,19 +109,3 @@ async def get_badge(instance_id: UUID, given: Given) -> Response:
         row = await listing.get(session, instance_id)
     drawn = badge(row.gpu_name, row.throughput_images_per_sec)
     return Response(drawn, media_type=_SVG, headers=_BADGE_HEADERS)
-
-
-class OpenToAll:
-    """Pages of any origin may read the listing, its errors too; no login of theirs counts there."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def told(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Access-Control-Allow-Origin"] = "*"
-            await send(message)
-
-        public = scope["type"] == "http" and scope["path"].startswith(LISTING)
-        await self._app(scope, receive, told if public else send)

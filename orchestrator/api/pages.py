@@ -16,8 +16,9 @@ from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from orchestrator.api.paths import is_api
+
 STATIC: Final = Path(__file__).parent / "static"
-_APIS: Final = ("v1", "functions")
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _ASK: Final = "no-cache"
 # Styles are inline because the component library sets them as attributes; scripts are files of ours only.
@@ -55,7 +56,7 @@ def install(app: FastAPI, static: Path = STATIC) -> None:
     async def page(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         is_page = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-        if not is_page or path.split("/", 2)[1] in _APIS:
+        if not is_page or is_api(path):
             await nothing(scope, receive, send)
             return
         response: Response = PlainTextResponse(_NOT_BUILT, 404)

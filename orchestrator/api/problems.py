@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from orchestrator import log
-from orchestrator.api.addresses import OLD_ENDPOINTS
+from orchestrator.api.paths import OLD_ENDPOINTS
 from orchestrator.domain.errors import (
     CredentialUnusable,
     DatabaseUnavailable,
@@ -36,10 +36,6 @@ logger = log.get(__name__)
 
 MEDIA: Final = "application/problem+json"
 _RETRY_SECONDS: Final = 2  # PostgreSQL restarts in seconds, and our pools find it by themselves
-_RETRY_AFTER: Final = {
-    "description": "Seconds to wait before sending the request again.",
-    "schema": {"type": "integer"},
-}
 
 
 class Problem(BaseModel):
@@ -64,21 +60,15 @@ class OldProblem(BaseModel):
 
 
 def answers(*statuses: int | str, old: bool = False) -> dict[int | str, dict[str, Any]]:
-    """For the OpenAPI document: the errors of an operation."""
-    model = OldProblem if old else Problem
-    told: dict[int | str, dict[str, Any]] = {status: {"model": model} for status in statuses}
-    for status in (429, 503):
-        if status in told:
-            told[status]["headers"] = {"Retry-After": _RETRY_AFTER}
-    return told
+    """For the OpenAPI document: the errors that an operation itself answers; document.py adds all others."""
+    return {status: {"model": OldProblem if old else Problem} for status in statuses}
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of the tree, and every other one as an internal error."""
+    """Answer every error of the tree; `fault` is for all others."""
     app.add_exception_handler(HarborxError, _harborx)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, fault)
 
 
 def status_of(error: HarborxError) -> int:

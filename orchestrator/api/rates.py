@@ -24,8 +24,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.api.addresses import is_api, is_stream
 from orchestrator.api.client_address import client_network
+from orchestrator.api.paths import is_api, is_stream
 from orchestrator.api.problems import refuse
 from orchestrator.config import ServerSettings
 from orchestrator.domain.errors import TooManyRequests

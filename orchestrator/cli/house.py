@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Final
 
 import uvicorn
@@ -22,12 +22,10 @@ from orchestrator.domain.errors import ConfigError, HarborxError
 from orchestrator.runs.engine import run_worker
 from orchestrator.runs.execute import Worker
 from orchestrator.state_folder import read_secret
-from orchestrator.vault import Vault
 
 _LONGEST_HEAD: Final = 32_768  # bytes; a token is at most 8 KiB
-_IDLE_SECONDS: Final = (
-    75  # longer than clients and proxies keep one: who closes first never loses a request
-)
+# Longer than clients and proxies keep one: who closes first never loses a request.
+_IDLE_SECONDS: Final = 75
 _MOST_CONNECTIONS: Final = 10_000  # beyond them 503 without a look at the request
 _GRACE: Final = 3  # seconds that open requests get when the API stops
 _STOP_SECONDS: Final = 8.0  # then a part is given up: nothing may keep the process from ending
@@ -39,60 +37,32 @@ async def running_api(
     settings: Settings, logins: Logins, listening: socket.socket
 ) -> AsyncIterator[str]:
     """The API on a bound socket; its address. It closes the socket."""
-    database = open_login(settings, logins.api, settings.database.pool_size)
-    vault = await _ready_vault(settings, database)
     address = settings.server.public_url or address_of(listening)
-    secret = settings.auth.session_secret
-    surface = Surface(
-        database=database,
-        vault=vault,
-        settings=settings,
-        session_secret=secret.get_secret_value()
-        if secret
-        else read_secret(settings.state_dir, "session-secret"),
-        public_url=address,
-        user_ca=open_user_ca(settings).trusted,
-    )
-    server = _Server(
-        uvicorn.Config(
-            create_app(surface),
-            log_config=None,
-            access_log=False,
-            lifespan="on",
-            proxy_headers=False,  # uvicorn would believe anybody on loopback; client_address.py reads them
-            timeout_graceful_shutdown=_GRACE,
-            server_header=False,
-            http=Impatient,
-            h11_max_incomplete_event_size=_LONGEST_HEAD,
-            timeout_keep_alive=_IDLE_SECONDS,
-            limit_concurrency=_MOST_CONNECTIONS,
-        )
-    )
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    try:
+    async with AsyncExitStack() as ending:
+        database = open_login(settings, logins.api, settings.database.pool_size)
+        ending.push_async_callback(database.close)
+        ending.callback(listening.close)
+        server = _server(await _surface(settings, database, address))
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        ending.push_async_callback(_end, serving)
+        ending.callback(setattr, server, "should_exit", True)
         await _started(server, serving)
         yield address
-    finally:
-        server.should_exit = True
-        await _end(serving)
-        listening.close()
-        await database.close()
 
 
 @asynccontextmanager
 async def running_worker(settings: Settings, logins: Logins, name: str) -> AsyncIterator[None]:
     """A worker; the runs it has when it stops go on at their machines and are taken over."""
-    database = open_login(settings, logins.worker, settings.database.pool_size)
     stop = asyncio.Event()
-    vault = await _ready_vault(settings, database)
-    worker = Worker(database, vault, settings, name, user_ca=open_user_ca(settings))
-    working = asyncio.create_task(run_worker(worker, stop))
-    try:
+    async with AsyncExitStack() as ending:
+        database = open_login(settings, logins.worker, settings.database.pool_size)
+        ending.push_async_callback(database.close)
+        vault = await ready_vault(settings, database)
+        worker = Worker(database, vault, settings, name, user_ca=open_user_ca(settings))
+        working = asyncio.create_task(run_worker(worker, stop))
+        ending.push_async_callback(_end, working)
+        ending.callback(stop.set)
         yield
-    finally:
-        stop.set()
-        await _end(working)
-        await database.close()
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -117,13 +87,36 @@ def worker_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-async def _ready_vault(settings: Settings, database: Database) -> Vault:
-    """No part begins without the keys of what is sealed. Raises as `ready_vault` does, the database closed."""
-    try:
-        return await ready_vault(settings, database)
-    except BaseException:
-        await database.close()
-        raise
+async def _surface(settings: Settings, database: Database, address: str) -> Surface:
+    secret = settings.auth.session_secret
+    return Surface(
+        database=database,
+        vault=await ready_vault(settings, database),
+        settings=settings,
+        session_secret=secret.get_secret_value()
+        if secret
+        else read_secret(settings.state_dir, "session-secret"),
+        public_url=address,
+        user_ca=open_user_ca(settings).trusted,
+    )
+
+
+def _server(surface: Surface) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            create_app(surface),
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            proxy_headers=False,  # uvicorn would believe anybody on loopback; client_address.py reads them
+            timeout_graceful_shutdown=_GRACE,
+            server_header=False,
+            http=Impatient,
+            h11_max_incomplete_event_size=_LONGEST_HEAD,
+            timeout_keep_alive=_IDLE_SECONDS,
+            limit_concurrency=_MOST_CONNECTIONS,
+        )
+    )
 
 
 class _Server(uvicorn.Server):

@@ -31,22 +31,17 @@ async def pin(session: AsyncSession, instance: Instance, host_key: str) -> str |
     moved since, or is held to another fingerprint.
     """
     given = instance.host_key_given
-    statement = (
-        update(Instance)
-        .where(
-            _there(instance),
-            col(Instance.host_key).is_(None),
-            col(Instance.host_key_given).is_not_distinct_from(given),
-        )
-        .values(
-            host_key=host_key,
-            host_key_trust="first_contact" if given is None else "given",
-            host_key_seen_at=func.now(),
-            host_key_confirmed_at=None if given is None else func.now(),
-            **_NONE_OFFERED,
-        )
+    await _change(
+        session,
+        instance,
+        col(Instance.host_key).is_(None),
+        col(Instance.host_key_given).is_not_distinct_from(given),
+        host_key=host_key,
+        host_key_trust="first_contact" if given is None else "given",
+        host_key_seen_at=func.now(),
+        host_key_confirmed_at=None if given is None else func.now(),
+        **_NONE_OFFERED,
     )
-    await session.exec(statement)
     found = await session.exec(select(Instance.host_key).where(_there(instance)))
     return found.one_or_none()
 
@@ -55,30 +50,20 @@ async def offer(
     session: AsyncSession, instance: Instance, pinned: str | None, presented: str
 ) -> None:
     """The machine showed another key than the one it is pinned to; for workers. The same again changes nothing."""
-    statement = (
-        update(Instance)
-        .where(
-            _there(instance),
-            col(Instance.host_key).is_not_distinct_from(pinned),
-            col(Instance.host_key_offered).is_distinct_from(presented),
-        )
-        .values(host_key_offered=presented, host_key_offered_at=func.now())
+    await _change(
+        session,
+        instance,
+        _pinned(pinned),
+        col(Instance.host_key_offered).is_distinct_from(presented),
+        host_key_offered=presented,
+        host_key_offered_at=func.now(),
     )
-    await session.exec(statement)
 
 
 async def withdraw(session: AsyncSession, instance: Instance, pinned: str | None) -> None:
     """The machine showed a key that is trusted again, so no other is on offer; for workers."""
-    statement = (
-        update(Instance)
-        .where(
-            _there(instance),
-            col(Instance.host_key).is_not_distinct_from(pinned),
-            col(Instance.host_key_offered).is_not(None),
-        )
-        .values(**_NONE_OFFERED)
-    )
-    await session.exec(statement)
+    offered = col(Instance.host_key_offered).is_not(None)
+    await _change(session, instance, _pinned(pinned), offered, **_NONE_OFFERED)
 
 
 async def rotate(
@@ -88,42 +73,35 @@ async def rotate(
     The key on record has proved which keys the machine has now, that one first; for workers. Who has confirmed the key
     before has confirmed the one that it proved.
     """
-    first, proved = after[0], list(after[1:]) or None
-    statement = (
-        update(Instance)
-        .where(
-            _there(instance),
-            col(Instance.host_key) == before[0],
-            col(Instance.host_keys_proved).is_not_distinct_from(list(before[1:]) or None),
-        )
-        .values(
-            host_key=first,
-            host_keys_proved=proved,
-            host_key_trust=case(
-                (col(Instance.host_key) == first, col(Instance.host_key_trust)), else_="rotated"
-            ),
-            host_key_seen_at=func.now(),
-        )
+    first = after[0]
+    await _change(
+        session,
+        instance,
+        _pinned(before[0]),
+        col(Instance.host_keys_proved).is_not_distinct_from(list(before[1:]) or None),
+        host_key=first,
+        host_keys_proved=list(after[1:]) or None,
+        host_key_trust=case(
+            (col(Instance.host_key) == first, col(Instance.host_key_trust)), else_="rotated"
+        ),
+        host_key_seen_at=func.now(),
     )
-    await session.exec(statement)
 
 
 async def certify(session: AsyncSession, instance: Instance, host_key: str) -> None:
     """A certificate of one of the supplier's authorities says that this key is the machine's; for workers."""
     trust = col(Instance.host_key_trust)
     seen_only = or_(trust.is_(None), trust.in_(("first_contact", "checked")))
-    statement = (
-        update(Instance)
-        .where(_there(instance), or_(col(Instance.host_key).is_distinct_from(host_key), seen_only))
-        .values(
-            host_key=host_key,
-            host_key_trust="authority",
-            host_key_seen_at=func.now(),
-            host_key_confirmed_at=None,
-            host_keys_proved=None,
-        )
+    await _change(
+        session,
+        instance,
+        or_(col(Instance.host_key).is_distinct_from(host_key), seen_only),
+        host_key=host_key,
+        host_key_trust="authority",
+        host_key_seen_at=func.now(),
+        host_key_confirmed_at=None,
+        host_keys_proved=None,
     )
-    await session.exec(statement)
     await withdraw(session, instance, host_key)
 
 
@@ -159,6 +137,17 @@ async def pin_checked(session: AsyncSession, instance_id: UUID, check_id: UUID) 
     instance = await get(session, instance_id)
     await session.refresh(instance)
     return instance
+
+
+async def _change(
+    session: AsyncSession, instance: Instance, *still: ColumnElement[bool], **values: Any
+) -> None:
+    """Of the instance where it was, while what was read of it is `still` so."""
+    await session.exec(update(Instance).where(_there(instance), *still).values(**values))
+
+
+def _pinned(host_key: str | None) -> ColumnElement[bool]:
+    return col(Instance.host_key).is_not_distinct_from(host_key)
 
 
 def _there(instance: Instance) -> ColumnElement[bool]:

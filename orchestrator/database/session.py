@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 import sqlmodel
+from psycopg import AsyncConnection
 from sqlalchemy import Connection, event, func, make_url, orm, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -87,7 +88,7 @@ class Database:
     def __init__(
         self, url: str, *, pool_size: int = 10, pool_timeout: float = 10.0, prepare: bool = True
     ) -> None:
-        connect_args: dict[str, Any] = dict(KEEPALIVE)
+        connect_args: dict[str, Any] = {**KEEPALIVE, "async_creator_fn": _opened}
         if not prepare:
             connect_args["prepare_threshold"] = None
         self.url = url
@@ -144,6 +145,17 @@ def constraint_of(error: IntegrityError) -> str | None:
     diagnostics = getattr(error.orig, "diag", None)
     name = getattr(diagnostics, "constraint_name", None)
     return str(name) if name else None
+
+
+async def _opened(*args: Any, **kwargs: Any) -> AsyncConnection:
+    """
+    A connection of the pool's. Cut off half-way, it is closed at once: the frames in the error's traceback hold it, and
+    would until their garbage is collected.
+    """
+    try:
+        return await AsyncConnection.connect(*args, **kwargs)
+    except asyncio.CancelledError as cut_off:
+        raise cut_off.with_traceback(None) from None
 
 
 def _reason(error: Exception) -> str:

@@ -63,12 +63,13 @@ async def logged_in(
             await _offer(changed, instance, target.host_key, worker)
             raise
         await _note(connection, target, instance, run_id, worker)
-        try:
-            yield connection
-        except Exception:  # not where this worker is told to stop
-            await _remember(connection, target, instance, worker)
-            raise
-        await _remember(connection, target, instance, worker)
+
+        async def remember(fault: type[BaseException] | None, *_: object) -> None:
+            if fault is None or issubclass(fault, Exception):  # this worker isn't told to stop
+                await _remember(connection, target, instance, worker)
+
+        stack.push_async_exit(remember)
+        yield connection
 
 
 def vouching(authorities: Sequence[HostAuthority], host: str, port: int) -> tuple[str, ...]:

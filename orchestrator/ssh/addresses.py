@@ -181,7 +181,7 @@ async def _checked(
     try:
         async with asyncio.timeout(timeout):
             found = spelled or await look_up(host, port, policy.tenant, policy.gate)
-    except (OSError, UnicodeError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise HostUnreachable(UNREACHABLE) from error
     for each in found:
         _check(each, host, policy, spelled=bool(spelled))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Hashable
-from typing import Any, Final
+from collections.abc import Callable, Hashable
+from contextlib import ExitStack
+from typing import Final
+from weakref import WeakValueDictionary
 
 # A place that is given back; doing it again changes nothing.
 Leave = Callable[[], None]
@@ -31,12 +33,18 @@ class Gate:
 
     async def lookup(self, tenant: str) -> Leave:
         """Wait for the place of one lookup."""
-        return await _both(self._lookups_of_one.take(tenant), self._lookups, None)
+        with ExitStack() as place:
+            await self._lookups_of_one.take(tenant, place)
+            await self._lookups.take(None, place)
+            return place.pop_all().close
 
     async def connection(self, tenant: str, address: str) -> Leave:
         """Wait for the place of one connection to `address`."""
-        share = self._connections_of_one.take((tenant, address))
-        return await _both(share, self._connections, address)
+        with ExitStack() as place:
+            # The tenant's own share first, so that it stands in everybody's line with no more than that.
+            await self._connections_of_one.take((tenant, address), place)
+            await self._connections.take(address, place)
+            return place.pop_all().close
 
 
 class _Line:
@@ -44,45 +52,11 @@ class _Line:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._open: dict[Hashable, asyncio.Semaphore] = {}
-        self._present: dict[Hashable, int] = {}
+        # One is gone with the last who waits for it or has a place.
+        self._open: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
 
-    async def take(self, key: Hashable) -> Leave:
+    async def take(self, key: Hashable, place: ExitStack) -> None:
+        """Wait for one of the key's places, which is given back when `place` closes."""
         semaphore = self._open.setdefault(key, asyncio.Semaphore(self._most))
-        self._present[key] = self._present.get(key, 0) + 1
-        try:
-            await semaphore.acquire()
-        except BaseException:
-            self._go(key)
-            raise
-        here = True
-
-        def leave() -> None:
-            nonlocal here
-            if here:
-                here = False
-                semaphore.release()
-                self._go(key)
-
-        return leave
-
-    def _go(self, key: Hashable) -> None:
-        self._present[key] -= 1
-        if not self._present[key]:
-            del self._present[key], self._open[key]
-
-
-async def _both(share: Coroutine[Any, Any, Leave], line: _Line, key: Hashable) -> Leave:
-    """The tenant's own share first, so that it stands in everybody's line with no more than that."""
-    leave_share = await share
-    try:
-        leave_line = await line.take(key)
-    except BaseException:
-        leave_share()
-        raise
-
-    def leave() -> None:
-        leave_line()
-        leave_share()
-
-    return leave
+        await semaphore.acquire()
+        place.callback(semaphore.release)

@@ -20,7 +20,7 @@ def literal(host: str, port: int) -> list[SockAddress]:
     """The address that `host` spells out in any way that the system reads as one; empty for a name. Asks nobody."""
     try:
         return _asked(host, port, socket.AI_NUMERICHOST)
-    except (OSError, UnicodeError, ValueError):
+    except (OSError, ValueError):
         return []
 
 
@@ -29,7 +29,7 @@ async def look_up(host: str, port: int, tenant: str, gate: Gate) -> list[SockAdd
     What the name resolves to, asked once. A name without a dot is looked for in the search domains of this machine
     too, as by any other program here; what comes of that is judged like every answer.
 
-    Raises `OSError`, `UnicodeError` or `ValueError` for what is no name or has no address.
+    Raises `OSError` or `ValueError` for what is no name or has no address.
     """
     leave = await gate.lookup(tenant)
     loop = asyncio.get_running_loop()
@@ -53,8 +53,11 @@ def _in_a_thread(
     def run() -> None:
         try:
             answer.set_result(ask())
-        except BaseException as error:  # noqa: BLE001  told to whoever waits
+        except (OSError, ValueError) as error:
             answer.set_exception(error)
+        finally:
+            if not answer.done():  # whatever has ended this thread, nobody waits for ever
+                answer.set_exception(OSError("the look-up broke off"))
 
     try:
         threading.Thread(target=run, name="look-up", daemon=True).start()

@@ -6,9 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import pytest
 from orchestrator.ssh.agent_archive import pack
 from remote_agent import submission
 from tests.agent.instance import with_benchmark
+from tests.local_http import Asked, serving
 
 KEY = "hx_canary_key_0123456789"
 GPU_INSTANCE = "550e8400-e29b-41d4-a716-446655440000"
@@ -54,39 +53,20 @@ class Server:
     def __init__(self) -> None:
         self.requests: list[tuple[str, str | None, dict[str, Any]]] = []
         self.status = 200
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                key = self.headers["x-api-key"]
-                server.requests.append((self.path, key, json.loads(body)))
-                self.send_response(server.status)
-                if server.status == 307:
-                    self.send_header("Location", "/elsewhere")
-                self.end_headers()
-                answer = {"success": True, "message": "Stored."}
-                self.wfile.write(json.dumps(answer).encode())
-
-            do_GET = do_POST  # noqa: N815
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.http = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/submit-test-results"
+        self.url = ""
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A real HTTP server on a free port of this machine."""
     made = Server()
-    thread = threading.Thread(target=made.http.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield made
-    made.http.shutdown()
-    thread.join()
-    made.http.server_close()
+
+    def answer(asked: Asked) -> tuple[int, bytes]:
+        made.requests.append((asked.path, asked.headers["x-api-key"], json.loads(asked.body)))
+        return made.status, json.dumps({"success": True, "message": "Stored."}).encode()
+
+    with serving(answer, moved="/elsewhere") as url:
+        made.url = f"{url}/submit-test-results"
+        yield made
 
 
 def run(

@@ -113,6 +113,15 @@ def application(database: Database, **flags: Any) -> FastAPI:
     return create_app(Surface(database, Vault(bytes(32)), settings, SESSION_SECRET, user_ca=ca))
 
 
+def resolved(document: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
+    """Of an OpenAPI document: what stands here, or where it points to."""
+    if "$ref" not in told:
+        return told
+    _, _, kind, name = told["$ref"].split("/")
+    found: dict[str, Any] = document["components"][kind][name]
+    return found
+
+
 @pytest.fixture(scope="package", autouse=True)
 def _plain_log() -> None:
     """What an application logs is one line an event; structlog's own default draws every frame."""

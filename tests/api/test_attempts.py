@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -230,23 +231,27 @@ async def test_an_old_hash_is_renewed(api: Api, monkeypatch: pytest.MonkeyPatch)
 
 async def test_hashing_takes_a_bounded_share_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four passwords at once are hashed, so many more wait, and the next one is refused at once."""
-    hashing, most, free = 0, 0, asyncio.Event()
+    hashing, most, counting = 0, 0, threading.Lock()
+    full, free = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     class Slow:
         def hash(self, _: str) -> str:
             nonlocal hashing, most
-            hashing += 1
-            most = max(most, hashing)
+            with counting:
+                hashing += 1
+                most = max(most, hashing)
+                if hashing == Passwords.AT_ONCE:
+                    loop.call_soon_threadsafe(full.set)
             asyncio.run_coroutine_threadsafe(free.wait(), loop).result()
-            hashing -= 1
+            with counting:
+                hashing -= 1
             return "hash"
 
     monkeypatch.setattr(passwords, "_HASHER", Slow())
     ours = Passwords()
     waiting = [asyncio.create_task(ours.hash("x")) for _ in range(ours.AT_ONCE + ours.WAITING)]
-    while hashing < ours.AT_ONCE:
-        await asyncio.sleep(0)
+    await full.wait()
     with pytest.raises(TooManyAttempts):
         await ours.hash("x")
     free.set()

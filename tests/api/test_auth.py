@@ -6,11 +6,9 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import uuid4
 
@@ -24,6 +22,7 @@ from jwt.algorithms import ECAlgorithm
 
 from tests.api.conftest import PASSWORD, SESSION_SECRET, Api, Supplier, application, connect
 from tests.conftest import Databases
+from tests.local_http import Asked, serving
 
 Problem = Callable[[httpx.Response, int, str], None]
 ISSUER = "https://project.supabase.example/auth/v1"
@@ -167,24 +166,11 @@ def jwks_url() -> Iterator[str]:
         {"kty": "oct", "kid": "oct", "k": _base64url(b"published-secret" * 2), "alg": "HS256"},
     ]
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps({"keys": keys}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(_: Asked) -> tuple[int, bytes]:
+        return 200, json.dumps({"keys": keys}).encode()
 
-        def log_message(self, *_: Any) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/jwks.json"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(answer) as url:
+        yield f"{url}/jwks.json"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -11,9 +12,10 @@ import jsonschema_rs
 import pytest
 from fastapi import FastAPI
 
+from orchestrator.api import bodies
 from orchestrator.api.document import REPEATS, operations
 from orchestrator.database.session import Database
-from tests.api.conftest import application, connect
+from tests.api.conftest import application, connect, resolved
 
 Problem = Callable[[httpx.Response, int, str], None]
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/none"
@@ -175,6 +177,22 @@ async def test_answers_are_data_and_nothing_else(client: httpx.AsyncClient, app:
         assert "own words" not in answer.text
 
 
+async def test_a_fault_before_the_routes_is_answered_like_any_other(
+    client: httpx.AsyncClient, is_problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A problem with all that an answer carries."""
+
+    async def broken(*_: object) -> bytes:
+        raise RuntimeError("its own words stay here")
+
+    monkeypatch.setattr(bodies, "whole", broken)
+    answer = await client.post(SIGN_IN, json={}, headers={"Origin": "https://elsewhere.example"})
+    is_problem(answer, 500, "internal_error")
+    assert "own words" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
 async def test_the_listing_may_be_embedded(client: httpx.AsyncClient) -> None:
     """By pages of any origin, its errors too."""
     path = "/v1/listing/5f0c2f5e-52b6-4f1e-9f0a-0a4f5d1f2a11/badge.svg"
@@ -202,16 +220,31 @@ def test_the_document_tells_everything_of_every_operation(app: FastAPI) -> None:
     ids = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(ids) == len(set(ids)) > 50
     for path, method, operation in operations(document):
-        told = operation["responses"]
+        told = {status: resolved(document, each) for status, each in operation["responses"].items()}
         if path.startswith("/v1"):
             assert {"400", "406", "414", "429", "503"} <= set(told), operation["operationId"]
             assert {"401", "403"} <= set(told) or not operation.get("security")
             assert all("headers" in response for response in told.values())
         if method == "post":
-            names = {each["name"] for each in operation.get("parameters", [])}
+            names = {resolved(document, each)["name"] for each in operation.get("parameters", [])}
             assert "Idempotency-Key" in names or operation["operationId"] in REPEATS
-        bodies = [operation.get("requestBody", {}), *told.values()]
-        for media, content in (each for body in bodies for each in body.get("content", {}).items()):
+        sent = [operation.get("requestBody", {}), *told.values()]
+        for media, content in (each for body in sent for each in body.get("content", {}).items()):
             if "json" in media and "problem" not in media and "OldProblem" not in str(content):
                 schema = {**content["schema"], "components": document["components"]}
-                jsonschema_rs.validator_for(schema).validate(content["example"])
+                examples = content.get("examples", {"": {"value": content.get("example")}})
+                for example in examples.values():
+                    value = resolved(document, example)["value"]
+                    jsonschema_rs.validator_for(schema).validate(value)
+
+
+def test_what_operations_share_is_told_once(app: FastAPI) -> None:
+    """Refusals, headers, parameters and examples stand under `components`, and none of them for nothing."""
+    document = app.openapi()
+    text = json.dumps(document)
+    for kind in ("responses", "headers", "parameters", "examples"):
+        for name in document["components"][kind]:
+            assert f'"#/components/{kind}/{name}"' in text, name
+    for *_, operation in operations(document):
+        told = operation["responses"]
+        assert all("$ref" in each for status, each in told.items() if status[0] in "45")

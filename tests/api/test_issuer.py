@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
@@ -24,6 +22,7 @@ from orchestrator.domain.errors import ConfigError
 from tests.api.conftest import Api, application, connect
 from tests.api.test_auth import claims
 from tests.conftest import Databases
+from tests.local_http import Asked, serving
 
 PRIVATE = ec.generate_private_key(ec.SECP256R1())
 NEXT = ec.generate_private_key(ec.SECP256R1())
@@ -35,29 +34,12 @@ def published(key: ec.EllipticCurvePrivateKey, kid: str, **more: Any) -> dict[st
 
 
 class Provider:
-    """An issuer at a free port of this machine; `answers` is what it says at each path."""
+    """An issuer at `url`; `answers` is what it says at each path."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str = "") -> None:
+        self.url = url
         self.asked: list[str] = []
         self.answers: dict[str, tuple[int, bytes]] = {}
-        provider = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                provider.asked.append(self.path)
-                status, body = provider.answers.get(self.path, (404, b"{}"))
-                self.send_response(status)
-                if status == 302:
-                    self.send_header("Location", "/jwks.json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                """Quiet."""
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
         self.publish(published(PRIVATE, "one"))
 
     def publish(self, *keys: dict[str, Any]) -> None:
@@ -72,12 +54,13 @@ class Provider:
 @pytest.fixture
 def provider() -> Iterator[Provider]:
     made = Provider()
-    thread = threading.Thread(target=made.http.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield made
-    made.http.shutdown()
-    thread.join()
-    made.http.server_close()
+
+    def answer(asked: Asked) -> tuple[int, bytes]:
+        made.asked.append(asked.path)
+        return made.answers.get(asked.path, (404, b"{}"))
+
+    with serving(answer, moved="/jwks.json") as made.url:
+        yield made
 
 
 @asynccontextmanager
@@ -94,32 +77,34 @@ async def knock(client: httpx.AsyncClient, token: str) -> int:
     return (await client.get("/v1/profile", headers=headers)).status_code
 
 
+class Clock:
+    """Moved by hand, for how old the issuer's keys are."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        transport = client._transport
+        assert isinstance(transport, httpx.ASGITransport)
+        authenticator: Authenticator = transport.app.state.authenticator  # type: ignore[attr-defined]
+        assert authenticator.issuer is not None
+        self.now = 1000.0
+        authenticator.issuer.keys.clock = lambda: self.now
+
+
 async def test_an_unknown_key_makes_the_issuer_asked_once(
     databases: Databases, provider: Provider
 ) -> None:
     """Whoever names keys that there are not causes one question in half a minute; a new key is found after that."""
     async with federated(databases, provider) as client:
-        keys = keys_of(client)
-        now = 1000.0
-        keys.clock = lambda: now
+        clock = Clock(client)
         assert await knock(client, provider.token()) == 200
         tries = [knock(client, provider.token(kid=f"unknown {n}")) for n in range(20)]
         assert set(await asyncio.gather(*tries)) == {401}
         provider.publish(published(NEXT, "two"))
         assert await knock(client, provider.token(NEXT, "two")) == 401
         assert provider.asked == ["/jwks.json"]
-        now += keys.PAUSE
+        clock.now += PublishedKeys.PAUSE
         assert await knock(client, provider.token(NEXT, "two")) == 200
         assert await knock(client, provider.token()) == 401  # it is published no more
         assert provider.asked == ["/jwks.json"] * 2
-
-
-def keys_of(client: httpx.AsyncClient) -> PublishedKeys:
-    transport = client._transport
-    assert isinstance(transport, httpx.ASGITransport)
-    authenticator: Authenticator = transport.app.state.authenticator  # type: ignore[attr-defined]
-    assert authenticator.issuer is not None
-    return authenticator.issuer.keys
 
 
 async def test_an_issuer_that_is_away_is_believed_for_a_day(
@@ -127,14 +112,12 @@ async def test_an_issuer_that_is_away_is_believed_for_a_day(
 ) -> None:
     """Its keys stay good while it can't be asked, and not for ever."""
     async with federated(databases, provider) as client:
-        keys = keys_of(client)
-        now = 1000.0
-        keys.clock = lambda: now
+        clock = Clock(client)
         assert await knock(client, provider.token()) == 200
         provider.answers["/jwks.json"] = (500, b"")
-        now += keys.FRESH + 1
+        clock.now += PublishedKeys.FRESH + 1
         assert await knock(client, provider.token()) == 200
-        now += keys.OLDEST
+        clock.now += PublishedKeys.OLDEST
         assert await knock(client, provider.token()) == 401
         assert provider.asked == ["/jwks.json"] * 3
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from orchestrator.api import pages, problems
 from tests.api.conftest import connect
@@ -65,7 +66,17 @@ async def test_the_page_is_asked_for_each_time_and_runs_scripts_of_ours_only(
     assert headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("path", ["/v1/nothing", "/v1", "/functions/nothing"])
+async def test_what_is_no_path_is_no_fault_of_ours(built: FastAPI) -> None:
+    """`GET x HTTP/1.1` is a request that anybody can write; it gets the page."""
+
+    async def bare(scope: Scope, receive: Receive, send: Send) -> None:
+        await built({**scope, "path": "x"}, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(bare)) as client:
+        assert (await client.get("http://harborx.test/x")).text == PAGE
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1", "/functions/nothing", "/healthz/x"])
 async def test_an_address_of_the_api_is_never_the_page(
     client: httpx.AsyncClient, is_problem: Callable[[httpx.Response, int, str], None], path: str
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.database.session import Database
 from orchestrator.runs.fire_schedules import fire_due
-from tests.api.conftest import Api, Supplier, application, connect
+from tests.api.conftest import Api, Supplier, application, connect, resolved
 from tests.cli.stories import Storyteller, passing
 from tests.conftest import Databases
 
@@ -216,7 +216,10 @@ async def test_the_document_tells_the_errors(api: Api) -> None:
     """OpenAPI names every operation once, and its errors by their status in the form they are answered in."""
     document = (await api.client.get("/openapi.json")).json()
     operations = {
-        operation["operationId"]: (path, operation["responses"])
+        operation["operationId"]: (
+            path,
+            {status: resolved(document, each) for status, each in operation["responses"].items()},
+        )
         for path, methods in document["paths"].items()
         for operation in methods.values()
     }

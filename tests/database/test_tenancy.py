@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from bench.attacks.two_tenants import seed
+from bench.attacks.tenancy.two_tenants import seed
 from tests.conftest import Databases, _database_url, _execute, logins_of
 
 ALICE, BOB = UUID(int=0xA), UUID(int=0xB)

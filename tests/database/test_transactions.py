@@ -1,8 +1,11 @@
-"""No transaction outlasts the time for which what it stamps is looked for."""
+"""
+No transaction outlasts the time for which what it stamps is looked for, and none leaves a connection behind.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 
 import psycopg
@@ -10,9 +13,12 @@ import pytest
 from sqlalchemy import TextClause, text
 
 from orchestrator.database import overview
-from orchestrator.database.session import LONGEST, SERVICE
+from orchestrator.database.session import LONGEST, SERVICE, Database
 from orchestrator.domain.errors import DatabaseUnavailable
 from tests.conftest import Databases
+
+_WAIT = 10.0
+_ENDLESS = text("SELECT pg_sleep(3600)")  # nothing but the transaction's end ends it
 
 
 async def test_a_transaction_is_given_up_when_its_time_is_over(databases: Databases) -> None:
@@ -25,11 +31,11 @@ async def test_a_transaction_is_given_up_when_its_time_is_over(databases: Databa
         async with databases.worker.transaction(SERVICE) as session:
             await session.exec(statement, params={"user": user})  # type: ignore[call-overload]
             if sleeper is None:
-                await asyncio.sleep(30)
+                await asyncio.Event().wait()
             else:
                 await session.exec(sleeper)  # type: ignore[call-overload]
 
-    for sleeper in (None, text("SELECT pg_sleep(30)")):
+    for sleeper in (None, _ENDLESS):
         with pytest.raises(DatabaseUnavailable):
             await late(sleeper)
     databases.worker.longest = LONGEST
@@ -37,6 +43,39 @@ async def test_a_transaction_is_given_up_when_its_time_is_over(databases: Databa
         async with databases.worker.transaction(SERVICE) as session:
             found = await session.exec(text("SELECT count(*) FROM gpu_inventory"))  # type: ignore[call-overload]
             assert found.one() == (0,)
+
+
+async def test_one_that_is_cancelled_while_it_connects_leaves_no_connection() -> None:
+    """The connection is closed there and then, and not when its garbage happens to be collected."""
+    asked, gone = asyncio.Event(), asyncio.Event()
+
+    async def never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)
+        asked.set()
+        await reader.read()
+        gone.set()
+        writer.close()
+
+    server = await asyncio.start_server(never_answers, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    database = Database(f"postgresql://nobody@127.0.0.1:{port}/none")
+
+    async def begin() -> None:
+        async with database.transaction(SERVICE):
+            pass
+
+    gc.disable()
+    try:
+        async with server, asyncio.timeout(_WAIT):
+            beginning = asyncio.create_task(begin())
+            await asked.wait()
+            beginning.cancel()
+            await asyncio.wait([beginning])
+            assert beginning.cancelled()
+            await gone.wait()
+    finally:
+        gc.enable()
+        await database.close()
 
 
 def test_the_server_gives_it_up_too_where_it_can(databases: Databases) -> None:

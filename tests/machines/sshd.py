@@ -87,11 +87,7 @@ class SshdMachine:
 
     def rotate_host_key(self, kind: str = "ssh-ed25519") -> str:
         """Another host key from now on; returns its line."""
-        return self.restore_host_key(_new_host_key(kind))
-
-    def restore_host_key(self, private_key: bytes) -> str:
-        """This host key from now on, in OpenSSH format; returns its line."""
-        return self.show_host_keys(private_key)
+        return self.show_host_keys(_new_host_key(kind))
 
     def show_host_keys(
         self, private_key: bytes, *others: bytes, certificate: str | None = None

@@ -85,7 +85,7 @@ async def test_an_offer_ends_when_the_pinned_key_is_back(
     bare_machine.rotate_host_key()
     await marketplace.execute(instance)
     assert (await marketplace.instance(instance.id)).host_key_offered is not None
-    bare_machine.restore_host_key(kept)
+    bare_machine.show_host_keys(kept)
     assert (await marketplace.execute(instance)).error_code == "python_missing"
     assert (await marketplace.instance(instance.id)).host_key_offered is None
 

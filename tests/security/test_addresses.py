@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.attacks import addresses
-from bench.attacks.addresses import MUTATIONS, play
+from bench.attacks.addresses import attack
+from bench.attacks.addresses.attack import MUTATIONS, play
 from bench.attacks.ground import Ground
 
 EVERY_KIND = 64  # of spellings, once
@@ -34,7 +34,7 @@ async def test_a_machine_without_namespaces_fails_the_attack(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What can't be counted has not been shown: no tools, no pass, and the reason is told."""
-    monkeypatch.setattr(addresses, "_TOOLS_AT", "/nowhere")
+    monkeypatch.setattr(attack, "_TOOLS_AT", "/nowhere")
     played = await play(ground, 1, seed=6)
     assert not played.held
     assert "ip and mount and nft missing" in played.missed[0]

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from bench.attacks.canaries import life_searched, play
-from bench.attacks.canary_forms import Canary, search
+from bench.attacks.canaries.attack import life_searched, play
+from bench.attacks.canaries.forms import Canary, search
 from bench.attacks.ground import Ground
 
 
@@ -19,19 +19,19 @@ async def test_no_secret_gets_anywhere(ground: Ground) -> None:
     assert played.figures["shown_where_meant"]["API key"] == 1
 
 
-@pytest.mark.parametrize(
-    ("mutation", "place"),
-    [
-        ("telling_log", "the log of the api"),
-        ("passing_environment", "environ of"),
-        ("passing_arguments", "cmdline of"),
-        ("plain_column", "table public.gpu_credentials"),
-    ],
-)
-async def test_a_way_out_is_found(mutation: str, place: str) -> None:
+WAYS_OUT = {  # each with the one place where it is found
+    "telling_log": "the log of the api",
+    "passing_environment": "environ of",
+    "passing_arguments": "cmdline of",
+    "plain_column": "table public.gpu_credentials",
+}
+
+
+async def test_each_way_out_is_found() -> None:
     """A key that is logged, handed to a program, or stored in plain is found there."""
-    searched = await life_searched(mutation, whole=False)
-    assert any(find.place.startswith(place) for find in searched.leaks), searched.leaks
+    searched = await life_searched(*WAYS_OUT, whole=False)
+    for place in WAYS_OUT.values():
+        assert any(find.place.startswith(place) for find in searched.leaks), (place, searched.leaks)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bench.attacks import fuzzed_http, repeats
 from bench.attacks.ground import Ground
+from bench.attacks.http import fuzzed, repeats
 from orchestrator.api.surface import Surface
 from orchestrator.cli import house
 from orchestrator.database import idempotency
@@ -22,7 +22,7 @@ CREATE = house.create_app
 @pytest.mark.timeout(300)
 async def test_fuzzed_requests_get_answers_of_the_document(ground: Ground) -> None:
     """Whatever is sent to any operation: no 5xx, a known status, the right shape, and nothing without a login."""
-    played = await fuzzed_http.play(ground, 100, seed=1)
+    played = await fuzzed.play(ground, 100, seed=1)
     assert played.held, played.sentences
     assert (
         played.attempted > 300
@@ -52,6 +52,11 @@ async def _open_to_all(scope: Scope, receive: Receive, send: Send) -> None:
     await JSONResponse(said)(scope, receive, send)
 
 
+async def _lets_nobody_in(scope: Scope, receive: Receive, send: Send) -> None:
+    said = {"type": "about:blank", "title": "No", "status": 401, "code": "not_authenticated"}
+    await JSONResponse(said, 401, media_type="application/problem+json")(scope, receive, send)
+
+
 @pytest.mark.parametrize(
     ("broken", "counted"),
     [
@@ -66,18 +71,34 @@ async def test_the_fuzzer_notices(
 ) -> None:
     """A handler that raises, a status or a shape that no document knows, and an operation without its login."""
 
+    monkeypatch.setattr(house, "create_app", _answering("/v1/profile", broken))
+    played = await fuzzed.play(ground, 10, seed=1, only=("getProfile",))
+    assert played.must_be_zero[counted] > 0, played
+
+
+async def test_an_api_that_lets_nobody_in_proves_nothing(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the supplier itself is refused, the fuzzer has not held, however well that is documented."""
+    monkeypatch.setattr(house, "create_app", _answering("/v1/instances", _lets_nobody_in))
+    played = await fuzzed.play(ground, 10, seed=1, only=("getProfile",))
+    assert not any(played.must_be_zero.values()), played
+    assert played.missed
+
+
+def _answering(path: str, answer: Answer) -> Callable[[Surface], ASGIApp]:
+    """The API, but for one path."""
+
     def create(surface: Surface) -> ASGIApp:
         whole = CREATE(surface)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            mine = scope["type"] == "http" and scope["path"] == "/v1/profile"
-            await (broken if mine else whole)(scope, receive, send)
+            mine = scope["type"] == "http" and scope["path"] == path
+            await (answer if mine else whole)(scope, receive, send)
 
         return app
 
-    monkeypatch.setattr(house, "create_app", create)
-    played = await fuzzed_http.play(ground, 10, seed=1, only=("getProfile",))
-    assert played.must_be_zero[counted] > 0, played
+    return create
 
 
 @pytest.mark.timeout(120)

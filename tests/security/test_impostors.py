@@ -11,7 +11,7 @@ import pytest
 from asyncssh.public_key import SSHOpenSSHCertificate
 
 from bench.attacks.ground import Ground
-from bench.attacks.impostors import VARIANTS, play
+from bench.attacks.impostors.attack import VARIANTS, play
 from orchestrator.domain.errors import HostKeyChanged
 from orchestrator.runs import login
 from orchestrator.ssh import connection, host_key_witness

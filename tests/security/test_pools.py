@@ -9,15 +9,15 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from bench.attacks import pools
 from bench.attacks.ground import Ground
+from bench.attacks.pools import attack
 from orchestrator.database import session
 from orchestrator.database.logins import Logins
 
 
 async def test_nobody_sees_another_on_a_shared_connection(ground: Ground) -> None:
     """Fifty suppliers on two connections, direct and behind PgBouncer, with cancelled and killed ones: no leak."""
-    played = await pools.play(ground, 2_000, 7)
+    played = await attack.play(ground, 2_000, 7)
     assert played.held, (*played.sentences[:5], *played.missed)
     assert played.figures["cancelled"] > 0
     assert played.figures["kills"] > 0
@@ -29,7 +29,7 @@ async def test_a_setting_of_the_session_is_found(
     """Role and claims that outlive their transaction are seen by whoever gets the connection next."""
     wide = text(str(session._ACT_AS).replace("true", "false"))
     monkeypatch.setattr(session, "_ACT_AS", wide)
-    played = await pools.play(ground, 400, 7)
+    played = await attack.play(ground, 400, 7)
     assert any("handed out as ('authenticated'" in leak for leak in played.sentences)
 
 
@@ -37,14 +37,14 @@ async def test_a_table_without_row_security_is_found(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows of others that are seen or written are counted, not only what is left on a connection."""
-    seeded = pools._seeded
+    seeded = attack._seeded
 
     def weakened(logins: Logins, random: Random) -> list[UUID]:
         with psycopg.connect(logins.owner) as owner:
             owner.execute("ALTER TABLE gpu_instances DISABLE ROW LEVEL SECURITY")
         return seeded(logins, random)
 
-    monkeypatch.setattr(pools, "_seeded", weakened)
-    played = await pools.play(ground, 200, 7)
+    monkeypatch.setattr(attack, "_seeded", weakened)
+    played = await attack.play(ground, 200, 7)
     assert any("writes to" in leak for leak in played.sentences)
     assert any("sees" in leak for leak in played.sentences)

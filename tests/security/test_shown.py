@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bench.attacks.fuzz import controls
 from bench.attacks.ground import Ground
-from bench.attacks.shown import play
+from bench.attacks.shown.attack import play
+from bench.attacks.shown.payloads import controls
 
 
 async def test_nothing_gets_through(ground: Ground) -> None:

@@ -11,9 +11,10 @@ from random import Random
 import psycopg
 import pytest
 
-from bench.attacks import tenancy, tenancy_injections, tenancy_rules
 from bench.attacks.ground import Ground
-from bench.attacks.two_tenants import Tally, two_tenants
+from bench.attacks.tenancy import injections, rules
+from bench.attacks.tenancy.attack import attack, play
+from bench.attacks.tenancy.two_tenants import Tally, two_tenants
 
 _SOURCES = Path(__file__).parents[2] / "orchestrator"
 _WEAKNESSES = {
@@ -79,7 +80,7 @@ _WEAKNESSES = {
 
 async def test_nothing_of_another_supplier_is_reached(ground: Ground) -> None:
     """Every table, verb, role and tenant of the catalog, every reference, unique value and door: nothing leaks."""
-    played = await tenancy.play(ground, 1, 7)
+    played = await play(ground, 1, 7)
     assert played.held, (*played.sentences[:5], *played.missed[:5])
     assert played.attempted > 5_000
 
@@ -93,7 +94,7 @@ def test_each_weakness_is_found(ground: Ground, weakness: str) -> None:
             connection.execute(statement.encode())
         for seed, part in enumerate(parts):
             tally = Tally()
-            tenancy.attack(logins, seed, tally, [part])
+            attack(logins, seed, tally, [part])
             assert tally.leaks, part
 
 
@@ -105,7 +106,7 @@ def test_a_login_that_may_become_more_is_found(ground: Ground) -> None:
         )  # the whole server's, so it is taken back
         try:
             with two_tenants(logins, Random(7)) as tenants:
-                for part in (tenancy_rules.hold, tenancy_injections.inject_all):
+                for part in (rules.hold, injections.inject_all):
                     tally = Tally()
                     part(tenants, tally)
                     assert tally.leaks, part

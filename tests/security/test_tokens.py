@@ -11,9 +11,9 @@ from unittest.mock import ANY
 import jwt
 import pytest
 
-from bench.attacks.forgeries import KINDS
 from bench.attacks.ground import Ground
-from bench.attacks.tokens import play
+from bench.attacks.tokens.attack import play
+from bench.attacks.tokens.forgeries import KINDS
 from orchestrator.api import published_keys, tokens
 from orchestrator.api.auth import Authenticator, LiveSessions
 from orchestrator.database import accounts, results

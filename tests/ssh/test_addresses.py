@@ -296,6 +296,26 @@ async def test_a_resolver_that_hangs_keeps_nobody_else_waiting(
         assert await resolve(Endpoint("quick.example", 22, greedy), timeout=5) == ["8.8.8.8"]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_lookup_that_breaks_off_keeps_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What no resolver is known to raise ends its thread, and with it the wait and the place."""
+    gate = Gate()
+
+    def answer(*_: Any, flags: int = 0, **__: Any) -> list[Any]:
+        if flags:
+            raise socket.gaierror(socket.EAI_NONAME, "no address")
+        raise SystemError
+
+    monkeypatch.setattr(names.socket, "getaddrinfo", answer)
+    policy = AddressPolicy(tenant="a", gate=gate)
+    async with asyncio.timeout(5):
+        for _ in range(9):  # one more than a tenant's places
+            with pytest.raises(HostUnreachable):
+                await resolve(Endpoint("broken.example", 22, policy), timeout=10)
+
+
 async def test_connections_to_one_address_have_a_bound() -> None:
     """
     However many tenants want it, an address has 32 connections in their handshake at a time, 16 of each; the others
@@ -304,7 +324,7 @@ async def test_connections_to_one_address_have_a_bound() -> None:
     gate = Gate()
     async with raw_machine("no_banner") as machine:
 
-        async def connected(tenant: str) -> socket.socket:
+        async def connected(tenant: str, gate: Gate = gate) -> socket.socket:
             policy = replace(LOOPBACK, tenant=tenant, gate=gate)
             return await open_socket("127.0.0.1", machine.port, policy, timeout=5)
 
@@ -315,8 +335,8 @@ async def test_connections_to_one_address_have_a_bound() -> None:
                 while (done := sum(task.done() for task in tasks)) < count:
                     waiting = [task for task in tasks if not task.done()]
                     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for _ in range(100):  # time enough for one more, if it were to come
-                await asyncio.sleep(0)
+            # One that waits for nobody, and began last: if another were to come, it would be here.
+            (await connected("d", Gate())).close()
             assert sum(task.done() for task in tasks) == done == count
 
         await reach(32)

@@ -22,13 +22,31 @@ class _Library:
 
     def __init__(self, heard: Callable[[_Library, bytes], None]) -> None:
         self._heard = heard
+        self._news = asyncio.Event()
         self.lost = asyncio.Event()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what pieces, or the meter's word to the transport, make true."""
+        async with asyncio.timeout(_WAIT):
+            while not condition():
+                self._news.clear()
+                await self._news.wait()
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
+        for name in ("pause_reading", "resume_reading"):
+            setattr(transport, name, self._telling(getattr(transport, name)))
 
     def data_received(self, data: bytes) -> None:
         self._heard(self, data)
+        self._news.set()
+
+    def _telling(self, done: Callable[[], None]) -> Callable[[], None]:
+        def tell() -> None:
+            done()
+            self._news.set()
+
+        return tell
 
     def connection_lost(self, _: Exception | None) -> None:
         self.lost.set()
@@ -53,12 +71,6 @@ async def _connected(
             library.transport.abort()
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(_WAIT):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 async def test_a_machine_that_does_not_read_is_not_read_from() -> None:
     """Answers that a machine leaves unread do not pile up; once it reads, it is listened to again."""
 
@@ -68,7 +80,7 @@ async def test_a_machine_that_does_not_read_is_not_read_from() -> None:
     async with _connected(answer) as (library, machine):
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(machine, b"x" * 1000)
-        await _until(lambda: not library.transport.is_reading())
+        await library.until(lambda: not library.transport.is_reading())
         assert library.transport.get_write_buffer_size() < 2 * _MEGABYTE
         while not library.transport.is_reading():
             await loop.sock_recv(machine, _MEGABYTE)
@@ -88,16 +100,16 @@ async def test_a_machine_s_bytes_cost_a_share_of_the_time(
 
     async with _connected(work) as (library, machine):
         await asyncio.get_running_loop().sock_sendall(machine, b"x")
-        await _until(lambda: not library.transport.is_reading())
-        await _until(library.transport.is_reading)
+        await library.until(lambda: not library.transport.is_reading())
+        await library.until(library.transport.is_reading)
 
 
 async def test_bytes_come_in_small_pieces() -> None:
     """However much has arrived, the loop is given back after 16 KiB."""
     pieces: list[int] = []
-    async with _connected(lambda _, data: pieces.append(len(data))) as (_, machine):
+    async with _connected(lambda _, data: pieces.append(len(data))) as (library, machine):
         await asyncio.get_running_loop().sock_sendall(machine, bytes(100_000))
-        await _until(lambda: sum(pieces) == 100_000)
+        await library.until(lambda: sum(pieces) == 100_000)
     assert max(pieces) <= meter.CHUNK
 
 
@@ -121,7 +133,7 @@ async def test_a_machine_that_says_more_than_it_may_is_cut_off() -> None:
         loop = asyncio.get_running_loop()
         with library.meter.at_most(100):
             await loop.sock_sendall(machine, bytes(100))
-            await _until(lambda: sum(heard) == 100)
+            await library.until(lambda: sum(heard) == 100)
             await loop.sock_sendall(machine, b"x")
             async with asyncio.timeout(_WAIT):
                 await library.lost.wait()

@@ -1,0 +1,1 @@
+"""Forbidden addresses in every spelling, and names that change between looks."""

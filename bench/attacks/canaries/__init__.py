@@ -1,0 +1,1 @@
+"""A whole installation's life, searched for its secrets."""

@@ -1,0 +1,1 @@
+"""SSH servers that misbehave, and what they cost whoever is beside them."""

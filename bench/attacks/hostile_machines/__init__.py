@@ -1,6 +1,0 @@
-"""SSH servers that misbehave on purpose, a port each, in a process of their own: `python -m bench.attacks.hostile_machines`."""
-
-from bench.attacks.hostile_machines.behaviour import Behaviour
-from bench.attacks.hostile_machines.book import BEHAVIOURS
-
-__all__ = ["BEHAVIOURS", "Behaviour"]

@@ -1,0 +1,1 @@
+"""Suppliers on shared connections, cancelled and cut off."""

@@ -1,0 +1,1 @@
+"""What hostile machines say, where people and programs read it."""

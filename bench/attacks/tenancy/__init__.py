@@ -1,0 +1,1 @@
+"""Every table, verb, role and tenant, every reference, door and injected statement."""

@@ -1,0 +1,1 @@
+"""Forged credentials of every kind, sent to a whole API."""
