@@ -24,7 +24,11 @@ export default defineConfig({
               test: /src\/(main|router|theme|shell\/|pages\/account\/)/,
               priority: 2,
             },
-            { name: "parts", test: /src\/(api|parts\/(?!EChart|palette|statistics))/, priority: 1 },
+            {
+              name: "parts",
+              test: /src\/(api|parts\/(?!EChart|PageTabs|palette|statistics))/,
+              priority: 1,
+            },
           ],
         },
       },

@@ -19,7 +19,7 @@ _ITEMS = (
 )
 _KEYS = (
     ("nightly report", "{read}", "90 days", "3 minutes"),
-    ("an agent on the machine in Frankfurt, run by hand", "{submit}", None, None),
+    ("nightly submissions of all machines in Frankfurt", "{submit}", None, None),
     ("old", "{read,test,submit}", "-2 days", "40 days"),
 )
 _Figure = tuple[str, int | None, float | None, str, dict[str, Any]]
@@ -50,9 +50,11 @@ def furnish(owner: psycopg.Connection[tuple[Any, ...]], told: Fleet) -> None:
     _schedule(owner, told)
     for factor, run_id in ((1.0, told.watched), (0.96, told.failed)):
         _measured(owner, run_id, factor)
+    _host_keys(owner, told)
     owner.execute(
-        "UPDATE gpu_instances SET host_key_offered = %s, host_key_offered_at = now() WHERE id = %s",
-        (_OFFERED, told.instances[2]),
+        "INSERT INTO api_keys (user_id, name, public_id, secret_hash, scopes, expires_at, instance_id)"
+        " VALUES (%s, 'run by hand', %s, %s, '{submit}', now() + interval '7 days', %s)",
+        (told.user_id, os.urandom(8).hex(), os.urandom(32), told.instances[0]),
     )
     run = begin_run(owner, told.user_id, told.instances[3])
     rate = {"phase": "measure", "total": 90_000, "images_per_sec": 1180.0}
@@ -80,6 +82,29 @@ def _account(owner: psycopg.Connection[tuple[Any, ...]], user_id: str) -> None:
         " VALUES (%s, 'Fjord Compute', 'Fjord Compute AS', 'ops@fjord.example', '+47 22 00 00 00',"
         " 'Havnegata 1, 0150 Oslo', 'Kari Nordmann', 'CEO', 'Two halls, water cooled.')",
         (user_id,),
+    )
+
+
+def _host_keys(owner: psycopg.Connection[tuple[Any, ...]], told: Fleet) -> None:
+    """Another one on offer beside one that was seen only; of a third machine one confirmed, and who vouches for others."""
+    owner.execute(
+        "UPDATE gpu_instances SET host_key_offered = %s, host_key_offered_at = now(), host_key_trust = 'first_contact'"
+        " WHERE id = %s",
+        (_OFFERED, told.instances[2]),
+    )
+    owner.execute(
+        "UPDATE gpu_instances SET host_keys_proved = %s, host_key_trust = 'rotated', host_key_confirmed_at = now()"
+        " WHERE id = %s",
+        ([_OFFERED], told.instances[0]),
+    )
+    owner.execute(
+        "INSERT INTO host_authorities (user_id, hosts, public_key, fingerprint) VALUES (%s, %s, %s, %s)",
+        (
+            told.user_id,
+            "*.fleet.example,[gpu-?.other.example]:2222",
+            _OFFERED,
+            f"SHA256:{'k' * 43}",
+        ),
     )
 
 

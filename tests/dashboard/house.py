@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psycopg
@@ -42,6 +43,11 @@ class House:
         assert answer.status_code == 201, answer.text
         user_id: str = answer.json()["user_id"]
         return user_id
+
+    def newcomer(self) -> tuple[str, str]:
+        """A new account, of an address that nobody had before: the address and the id."""
+        email = f"{uuid4()}@example.com"
+        return email, self.sign_up(email)
 
 
 @contextmanager

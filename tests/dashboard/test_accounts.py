@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -28,9 +29,7 @@ def _address() -> str:
 @pytest.fixture
 def email(idle_server: House) -> str:
     """Of an account of this test's own."""
-    address = _address()
-    idle_server.sign_up(address)
-    return address
+    return idle_server.newcomer()[0]
 
 
 def _fill(page: Page, email: str, password: str = PASSWORD) -> None:
@@ -72,6 +71,34 @@ def test_what_is_wrong_with_a_login_stands_at_its_field(
     expect(page).to_have_url(ON_SIGN_IN)
 
 
+@pytest.fixture
+def locked_out(idle_server: House, email: str) -> Iterator[str]:
+    """The address of an account that was guessed at too often."""
+    sign_in = f"{idle_server.address}/v1/auth/sign-in"
+    wrong = {"email": email, "password": "not the password"}
+    assert httpx.post(sign_in, json=wrong).status_code == 401
+    with idle_server.owner() as owner:
+        owner.execute("UPDATE attempts SET failures = 30")  # each with its longest wait
+        yield email
+        owner.execute("DELETE FROM attempts")
+
+
+def test_too_many_attempts_say_when_to_try_again(
+    idle_server: House, new_page: SignedIn, locked_out: str
+) -> None:
+    page = new_page(idle_server)
+    page.clock.install()
+    page.goto("/sign-in")
+    _fill(page, locked_out)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("There were too many attempts")
+    expect(alert).to_contain_text("then try once more")
+    timer = alert.get_by_role("timer")
+    expect(timer).to_have_text(re.compile(r"^Again in \d+ (min \d+ )?s\.$"))
+    page.clock.fast_forward("15:00")
+    expect(timer).to_have_text("You can try again now.")
+
+
 def test_signing_out_ends_the_session(idle_server: House, new_page: SignedIn, email: str) -> None:
     page = new_page(idle_server, email)
     page.goto("/profile")
@@ -93,8 +120,7 @@ def test_who_is_signed_in_is_not_asked_again(
 def test_an_expired_session_leads_back_to_where_one_was(
     idle_server: House, new_page: SignedIn
 ) -> None:
-    email = _address()
-    user_id = idle_server.sign_up(email)
+    email, user_id = idle_server.newcomer()
     with idle_server.owner() as owner:
         instance_id = fleet(owner, user_id, count=1, past=1).instances[0]
     page = new_page(idle_server, email)

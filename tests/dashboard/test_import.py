@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -38,8 +37,7 @@ JSON = json.dumps(
 
 @pytest.fixture
 def page(idle_server: House, new_page: SignedIn) -> Page:
-    email = f"{uuid4()}@example.com"
-    idle_server.sign_up(email)
+    email, _ = idle_server.newcomer()
     opened = new_page(idle_server, email)
     opened.goto("/instances/import")
     return opened

@@ -7,8 +7,9 @@ import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
+import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -26,6 +27,7 @@ class Shown:
     page: Page
     server: House
     instance: UUID
+    other: UUID
 
     def open(self, tab: str = "overview") -> None:
         self.page.goto(f"/instances/{self.instance}?tab={tab}")
@@ -42,12 +44,11 @@ class Shown:
 
 @pytest.fixture
 def shown(idle_server: House, new_page: SignedIn) -> Shown:
-    email = f"{uuid4()}@example.com"
-    user_id = idle_server.sign_up(email)
+    email, user_id = idle_server.newcomer()
     with idle_server.owner() as owner:
         told = fleet(owner, user_id, count=2)
     page = new_page(idle_server, email, timezone_id="Europe/Berlin")
-    return Shown(page, idle_server, told.instances[0])
+    return Shown(page, idle_server, *told.instances)
 
 
 def _next_times(page: Page) -> Locator:
@@ -143,6 +144,87 @@ def test_a_host_key_on_offer_is_compared_and_accepted(shown: Shown) -> None:
     dialog.get_by_role("button", name="Accept").click()
     expect(offer).to_be_hidden()
     expect(page.get_by_role("region", name="Host key")).to_contain_text(offered)
+
+
+def test_a_host_key_that_was_only_seen_is_confirmed(shown: Shown) -> None:
+    """It says how it became the one on record, and which others the machine has proved."""
+    page = shown.page
+    shown.do(
+        "UPDATE gpu_instances SET host_key_trust = 'first_contact', host_key_confirmed_at = NULL,"
+        f" host_keys_proved = '{{{_OFFERED}}}' WHERE id = %s"
+    )
+    shown.open("host-key")
+    known = page.get_by_role("region", name="Host key", exact=True)
+    expect(known).to_contain_text("seen at first contact")
+    expect(known).to_contain_text(_OFFERED)
+    pinned = known.get_by_text(re.compile("^SHA256:")).inner_text()
+    known.get_by_role("button", name="Confirm the host key").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(pinned)
+    dialog.get_by_role("button", name="Confirm").click()
+    expect(known).to_contain_text("Confirmed as the machine's own")
+    expect(known.get_by_role("button", name="Confirm the host key")).to_have_count(0)
+    told = page.request.get(f"/v1/instances/{shown.instance}").json()
+    assert told["host_key_confirmed_at"] is not None
+    assert told["host_key_fingerprint"] == pinned
+
+
+def test_a_host_key_that_was_given_is_awaited(shown: Shown) -> None:
+    given = f"SHA256:{'g' * 43}"
+    shown.do(
+        "UPDATE gpu_instances SET host_key = NULL, host_key_trust = NULL, host_key_confirmed_at = NULL,"
+        f" host_key_given = '{given}' WHERE id = %s"
+    )
+    shown.open("host-key")
+    known = shown.page.get_by_role("region", name="Host key", exact=True)
+    expect(known).to_contain_text("The first connection has to show this key")
+    expect(known.get_by_text(given, exact=True)).to_be_visible()
+
+
+def test_a_submit_key_is_shown_once_and_is_for_its_instance_alone(shown: Shown) -> None:
+    page = shown.page
+    shown.open("host-key")
+    page.get_by_role("button", name="New submit key").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Days until it expires").fill("3")
+    dialog.get_by_role("button", name="Make the key").click()
+    expect(dialog.get_by_role("button", name="Copy the key")).to_be_visible()
+    key = dialog.locator("pre").first.inner_text().strip()
+    command = dialog.locator("pre").nth(1)
+    expect(command).to_contain_text(f"HARBORX_API_KEY={key} ")
+    expect(command).to_contain_text(f"--gpu-instance-id {shown.instance}")
+    page.get_by_role("button", name="I have copied it").click()
+    expect(dialog).to_have_count(0)
+    assert key not in page.content()
+
+    submit = f"{shown.server.address}/functions/v1/submit-test-results"
+    refused = {"gpu_instance_id": str(shown.other), "error_message": "no GPU"}
+    result = {**refused, "gpu_instance_id": str(shown.instance)}
+    headers = {"x-api-key": key}
+    assert httpx.post(submit, json=result, headers=headers).status_code == 200
+    assert httpx.post(submit, json=refused, headers=headers).status_code in (401, 403, 404)
+
+    page.goto("/profile")
+    row = page.get_by_role("row", name="Submits for gpu-0000")
+    expect(row).to_contain_text("in 3 days")
+    row.get_by_role("link", name="one instance").click()
+    expect(page).to_have_url(re.compile(f"/instances/{shown.instance}"))
+
+
+def test_a_test_that_is_refused_for_now_says_when_it_may_be_asked_for(shown: Shown) -> None:
+    page = shown.page
+    shown.do("UPDATE gpu_instances SET lets_us_in = false WHERE id = %s")
+    shown.do(
+        "INSERT INTO contact_rates (user_id, kind, whole_at)"
+        " SELECT user_id, 'machine', now() + interval '90 minutes' FROM gpu_instances WHERE id = %s"
+    )
+    shown.open()
+    page.get_by_role("button", name="Test now").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Start the test").click()
+    alert = dialog.get_by_role("alert")
+    expect(alert).to_contain_text("as many machines as an hour allows")
+    expect(alert.get_by_role("timer")).to_have_text(re.compile(r"^Again in (29|30) min \d+ s\.$"))
 
 
 def test_a_changed_price_is_shown_and_stands_in_the_audit_log(shown: Shown) -> None:

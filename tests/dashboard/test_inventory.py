@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -13,8 +11,7 @@ from tests.dashboard.house import House
 
 @pytest.fixture
 def page(idle_server: House, new_page: SignedIn) -> Page:
-    email = f"{uuid4()}@example.com"
-    idle_server.sign_up(email)
+    email, _ = idle_server.newcomer()
     opened = new_page(idle_server, email)
     opened.goto("/inventory")
     return opened

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -25,8 +24,7 @@ def machine() -> Iterator[SshdMachine]:
 
 @pytest.fixture
 def page(server: House, new_page: SignedIn) -> Page:
-    email = f"{uuid4()}@example.com"
-    server.sign_up(email)
+    email, _ = server.newcomer()
     opened = new_page(server, email)
     opened.goto("/instances/onboard")
     return opened
@@ -88,6 +86,22 @@ def test_a_checked_machine_is_onboarded_with_the_key_that_was_seen(
         )
         == 0
     )
+
+
+def test_a_check_that_is_refused_for_now_says_when_it_may_be_asked_for(
+    server: House, page: Page, machine: SshdMachine
+) -> None:
+    with server.owner() as owner:
+        owner.execute(
+            "INSERT INTO contact_rates (user_id, kind, whole_at)"
+            " SELECT id, 'check', now() + interval '61 minutes' FROM profiles WHERE id = %s",
+            (page.request.get("/v1/profile").json()["id"],),
+        )
+    fill(page, machine)
+    check(page)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("as many machines as an hour allows")
+    expect(alert.get_by_role("timer")).to_have_text(re.compile(r"^Again in (1 min )?\d+ s\.$"))
 
 
 def test_our_key_is_shown_before_it_is_needed_and_opens_the_machine_once_authorized(

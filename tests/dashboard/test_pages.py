@@ -39,7 +39,10 @@ _PAGES = {
 _SIGNED_OUT = ("/sign-in", "/sign-up")
 _MORE = ("/runs/{failed}", "/compare", "/compare?runs={run},{failed}")  # other faces of a page
 _TABS = (
-    *(f"/instances/{{instance}}?tab={tab}" for tab in ("history", "runs", "schedule", "audit")),
+    *(
+        f"/instances/{{instance}}?tab={tab}"
+        for tab in ("history", "runs", "schedule", "host-key", "audit")
+    ),
     "/instances/{offered}?tab=host-key",
     *(f"/runs/{{run}}?tab={tab}" for tab in ("figures", "telemetry", "raw")),
 )

@@ -134,8 +134,7 @@ def test_a_machine_that_can_not_be_tested_says_why(
     server: House, machine: SshdMachine, new_page: SignedIn, spoil: Any, code: str
 ) -> None:
     """Each kind of failure ends on the run page with its code and what to do, and in the table with its reason."""
-    email = f"{uuid4()}@example.com"
-    server.sign_up(email)
+    email, _ = server.newcomer()
     page = new_page(server, email)
     instance_id = _onboarded(page, machine)
     spoil(machine)
@@ -155,8 +154,7 @@ def test_a_changed_host_key_is_told_and_accepted(
     server: House, machine: SshdMachine, new_page: SignedIn
 ) -> None:
     """A machine with another key is not logged in to until a person has compared and accepted it."""
-    email = f"{uuid4()}@example.com"
-    server.sign_up(email)
+    email, _ = server.newcomer()
     page = new_page(server, email)
     instance_id = _onboarded(page, machine)
     _refusing(machine)
@@ -178,8 +176,7 @@ def test_a_run_that_is_cancelled_ends_on_the_machine(
     server: House, machine: SshdMachine, new_page: SignedIn
 ) -> None:
     """Cancel on the run page of a benchmark at work: the page says so, and nothing of it is left on the machine."""
-    email = f"{uuid4()}@example.com"
-    server.sign_up(email)
+    email, _ = server.newcomer()
     page = new_page(server, email)
     page.goto(f"/instances/{_onboarded(page, machine)}")
     page.get_by_role("main").get_by_role("button", name="Test now").click()

@@ -13,6 +13,8 @@ export class ProblemError extends Error {
   constructor(
     readonly status: number,
     readonly problem: Problem,
+    /** From when on it may be tried again, as the server said: milliseconds since 1970. */
+    readonly again?: number,
   ) {
     super(problem.detail);
   }
@@ -42,10 +44,8 @@ export async function take<T>(asked: Promise<Answer<T>>): Promise<T> {
     throw new ProblemError(0, UNREACHED);
   }
   if (answer.response.ok) return printable(answer.data as T);
-  throw new ProblemError(
-    answer.response.status,
-    asProblem(printable(answer.error), answer.response.status),
-  );
+  const { status, headers } = answer.response;
+  throw new ProblemError(status, asProblem(printable(answer.error), status), againAt(headers));
 }
 
 /** A new key for `Idempotency-Key`: made once a form is filled, and sent with each try. */
@@ -70,6 +70,11 @@ const UNREACHED: Problem = {
   errors: [],
 };
 
+function againAt(headers: Headers): number | undefined {
+  const seconds = headers.get("Retry-After");
+  return seconds === null ? undefined : Date.now() + 1000 * Number(seconds);
+}
+
 function asProblem(error: unknown, status: number): Problem {
   if (error !== null && typeof error === "object") {
     if ("code" in error && "remedy" in error) return error as Problem;
@@ -81,6 +86,7 @@ function asProblem(error: unknown, status: number): Problem {
         detail: String(error.error),
         code: "code" in error ? String(error.code) : "refused",
         remedy: "",
+        errors: "errors" in error ? (error.errors as Problem["errors"]) : [],
       };
   }
   return {

@@ -1,6 +1,7 @@
 /*
  * What machines and strangers wrote, made safe to show and to hand out. The server does the same before it stores;
- * here it holds for every answer, whatever stored it.
+ * here it holds for every answer, whatever stored it. The rule is orchestrator/domain/sanitise.py's, and a test holds
+ * the two against each other.
  */
 
 /** ESC sequences vanish whole: CSI, OSC and its kin up to BEL or ST, those of two letters. */
@@ -10,9 +11,13 @@ const ESCAPES = new RegExp(
     "|\\x1b[@-Z\\\\-_]?",
   "g",
 );
-/** C0 but for tab and newline, DEL and C1, what turns the direction of text, halves of letters. */
+/**
+ * C0 but for tab and newline, DEL and C1, what turns the direction of text, separators that break a line, what is not
+ * seen at all, halves of letters.
+ */
 const CONTROLS =
-  "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]";
+  "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u061c\\u180e\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb" +
+  "\\ud800-\\udfff\\u{1bca0}-\\u{1bca3}\\u{1d173}-\\u{1d17a}\\u{e0000}-\\u{e01ef}]";
 const EACH = new RegExp(CONTROLS, "gu");
 const ANY = new RegExp(CONTROLS, "u");
 

@@ -99,3 +99,8 @@ export function exact(at: Date): string {
 export function address(user: string, host: string, port: number): string {
   return `${user}@${host}${port === 22 ? "" : `:${port}`}`;
 }
+
+/** At most so many characters of a text, and `…` where some are missing; no letter is halved. */
+export function shortened(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most).replace(/[\ud800-\udbff]$/, "")}…` : text;
+}

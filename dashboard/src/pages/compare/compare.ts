@@ -14,10 +14,11 @@ import {
 } from "../../parts/format";
 import { imagesForADollar } from "../../parts/value";
 import type { Instance } from "../instance/instanceQueries";
+import { intervalText } from "../run/interval";
 import { conditionFacts, imagesPerJoule } from "../run/resultRows";
 import type { Figure as Further, Result, Run } from "../run/runQueries";
 import { furtherRows } from "./furtherFigures";
-import { type Better, intervalText, numberRow, type Row } from "./row";
+import { type Better, numberRow, type Row } from "./row";
 
 /** What stands in one column: a run, or an instance by its latest result. */
 export interface Side {

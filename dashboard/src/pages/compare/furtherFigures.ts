@@ -1,8 +1,9 @@
 import { significant, UNKNOWN } from "../../parts/format";
+import { intervalText } from "../run/interval";
 import { shortConditions } from "../run/resultRows";
 import type { Figure } from "../run/runQueries";
 import type { Side } from "./compare";
-import { type Better, intervalText, numberRow, type Row } from "./row";
+import { type Better, numberRow, type Row } from "./row";
 
 /** Rates, of which more is better. Of any other unit it depends on what is measured. */
 const RATES = new Set(["images/s", "GB/s", "MB/s", "TFLOPS", "TOPS", "img/J"]);

@@ -1,6 +1,3 @@
-import { significant } from "../../parts/format";
-import { spread } from "../run/sentence";
-
 export interface Cell {
   text: string;
   /** The 95 % interval, under the value. */
@@ -51,14 +48,4 @@ function rankOf(
   if (value === (better === "high" ? high : low)) return "best";
   // Of two, the other needs no mark.
   return count > 2 && (value === low || value === high) ? "worst" : null;
-}
-
-/** `2,445 to 2,455 (± 0.20%)`; empty where there is none. */
-export function intervalText(
-  value: number | null,
-  low: number | null,
-  high: number | null,
-): string {
-  if (low === null || high === null) return "";
-  return `${significant(low)} to ${significant(high)} (${spread(value, low, high)})`;
 }

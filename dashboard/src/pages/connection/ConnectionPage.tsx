@@ -6,6 +6,7 @@ import { PageTitle } from "../../parts/PageTitle";
 import { Section } from "../../parts/Section";
 import { loginKeyQuery } from "../onboard/loginKey";
 import { OurCa, OurKey } from "../onboard/OurKey";
+import { HostAuthorities } from "./HostAuthorities";
 
 export function ConnectionPage() {
   return (
@@ -24,6 +25,7 @@ export function ConnectionPage() {
         <Stack>
           <LeftBehind />
           <CertificateAuthority />
+          <HostAuthorities />
           <Restrictions />
         </Stack>
       </SimpleGrid>
@@ -36,7 +38,7 @@ function Needs() {
     <Section title="What a machine needs" text="Nothing of ours has to be installed.">
       <List size="sm" spacing="xs">
         <List.Item>
-          <b>sshd</b> that our server reaches, on any port.
+          <b>sshd</b> that our server reaches, as a rule on port 22 or one from 1024 on.
         </List.Item>
         <List.Item>
           <b>Python 3.8</b> or newer, and a user whose home folder can be written; it need not be

@@ -1,9 +1,10 @@
-import { Alert, Skeleton, Stack, Tabs, Text } from "@mantine/core";
+import { Alert, Skeleton, Stack, Text } from "@mantine/core";
 import { IconAlertTriangle } from "@tabler/icons-react";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { asError } from "../../api/client";
 import { LinkAnchor } from "../../parts/Links";
+import { PageTabs } from "../../parts/PageTabs";
 import { ReadFault } from "../../parts/ReadFault";
 import { Missing } from "../../shell/Broken";
 import { AuditTab } from "./AuditTab";
@@ -17,18 +18,6 @@ import { ScheduleTab } from "./ScheduleTab";
 import { useInstanceChanges } from "./useInstanceChanges";
 
 const route = getRouteApi("/signed-in/instances/$instanceId");
-
-const TABS = {
-  overview: "Overview",
-  history: "History",
-  runs: "Runs",
-  schedule: "Schedule",
-  "host-key": "Host key and login",
-  audit: "Audit",
-} as const;
-type Tab = keyof typeof TABS;
-
-const isTab = (value: string | undefined): value is Tab => value !== undefined && value in TABS;
 
 export function InstancePage() {
   const { instanceId } = route.useParams();
@@ -82,48 +71,19 @@ function Shown({ instance, unfinished }: { instance: Instance; unfinished: Run |
           </LinkAnchor>
         </Alert>
       )}
-      <Tabs
-        value={isTab(tab) ? tab : "overview"}
-        onChange={(value) => void navigate({ search: { tab: value ?? undefined }, replace: true })}
-        keepMounted={false}
-      >
-        <div style={{ overflowX: "auto" }}>
-          <Tabs.List style={{ flexWrap: "nowrap", minWidth: "max-content" }}>
-            {Object.entries(TABS).map(([value, label]) => (
-              <Tabs.Tab key={value} value={value}>
-                {label}
-              </Tabs.Tab>
-            ))}
-          </Tabs.List>
-        </div>
-        <Panel tab="overview">
-          <OverviewTab instance={instance} />
-        </Panel>
-        <Panel tab="history">
-          <HistoryTab instanceId={instance.id} />
-        </Panel>
-        <Panel tab="runs">
-          <RunsTab instanceId={instance.id} />
-        </Panel>
-        <Panel tab="schedule">
-          <ScheduleTab instanceId={instance.id} />
-        </Panel>
-        <Panel tab="host-key">
-          <HostKeyTab instance={instance} />
-        </Panel>
-        <Panel tab="audit">
-          <AuditTab instanceId={instance.id} />
-        </Panel>
-      </Tabs>
+      <PageTabs
+        tabs={{
+          overview: ["Overview", <OverviewTab key="overview" instance={instance} />],
+          history: ["History", <HistoryTab key="history" instanceId={instance.id} />],
+          runs: ["Runs", <RunsTab key="runs" instanceId={instance.id} />],
+          schedule: ["Schedule", <ScheduleTab key="schedule" instanceId={instance.id} />],
+          "host-key": ["Host key and login", <HostKeyTab key="host-key" instance={instance} />],
+          audit: ["Audit", <AuditTab key="audit" instanceId={instance.id} />],
+        }}
+        asked={tab}
+        onAsk={(asked) => void navigate({ search: { tab: asked }, replace: true })}
+      />
     </>
-  );
-}
-
-function Panel({ tab, children }: { tab: Tab; children: React.ReactNode }) {
-  return (
-    <Tabs.Panel value={tab} pt="md">
-      {children}
-    </Tabs.Panel>
   );
 }
 

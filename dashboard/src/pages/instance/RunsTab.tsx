@@ -1,60 +1,37 @@
-import { Button, Paper, Skeleton, Stack, Table, Text } from "@mantine/core";
+import { Table, Text } from "@mantine/core";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { StateBadge } from "../../parts/Badges";
 import { EmptyState } from "../../parts/EmptyState";
 import { duration, UNKNOWN } from "../../parts/format";
 import { LinkAnchor } from "../../parts/Links";
-import { ReadFault } from "../../parts/ReadFault";
 import { Time } from "../../parts/Time";
 import { type Run, runsQuery } from "./instanceQueries";
 import { told } from "./options";
+import { PagedTable } from "./PagedTable";
 
 export function RunsTab({ instanceId }: { instanceId: string }) {
-  const runs = useInfiniteQuery(runsQuery(instanceId));
-  if (!runs.data) return runs.error ? <ReadFault of={runs} /> : <Skeleton h={320} />;
-  const items = runs.data.pages.flatMap((page) => page.items);
-  if (items.length === 0)
-    return (
-      <EmptyState
-        title="No run yet"
-        text="Each test is a run, with its log and result. Start one with “Test now”."
-      />
-    );
   return (
-    <Stack gap="xs">
-      <ReadFault of={runs} />
-      <Paper className="surface">
-        <Table.ScrollContainer minWidth={760}>
-          <Table verticalSpacing={6} aria-label="Runs of this instance, newest first">
-            <Table.Thead>
-              <Table.Tr>
-                <Table.Th>Run</Table.Th>
-                <Table.Th>State</Table.Th>
-                <Table.Th>Reason</Table.Th>
-                <Table.Th>Options</Table.Th>
-                <Table.Th>Asked for by</Table.Th>
-                <Table.Th ta="right">Duration</Table.Th>
-              </Table.Tr>
-            </Table.Thead>
-            <Table.Tbody>
-              {items.map((run) => (
-                <Row key={run.id} run={run} />
-              ))}
-            </Table.Tbody>
-          </Table>
-        </Table.ScrollContainer>
-        {runs.hasNextPage && (
-          <Button
-            variant="subtle"
-            m="xs"
-            loading={runs.isFetchingNextPage}
-            onClick={() => void runs.fetchNextPage()}
-          >
-            Load more
-          </Button>
-        )}
-      </Paper>
-    </Stack>
+    <PagedTable
+      of={useInfiniteQuery(runsQuery(instanceId))}
+      label="Runs of this instance, newest first"
+      columns={
+        <>
+          <Table.Th>Run</Table.Th>
+          <Table.Th>State</Table.Th>
+          <Table.Th>Reason</Table.Th>
+          <Table.Th>Options</Table.Th>
+          <Table.Th>Asked for by</Table.Th>
+          <Table.Th ta="right">Duration</Table.Th>
+        </>
+      }
+      row={(run) => <Row key={run.id} run={run} />}
+      empty={
+        <EmptyState
+          title="No run yet"
+          text="Each test is a run, with its log and result. Start one with “Test now”."
+        />
+      }
+    />
   );
 }
 

@@ -1,4 +1,4 @@
-import { UNKNOWN } from "../../parts/format";
+import { shortened, UNKNOWN } from "../../parts/format";
 import type { AuditEntry } from "./instanceQueries";
 
 export interface AuditLine {
@@ -115,5 +115,5 @@ function changeOf(value: unknown): string {
 function short(value: unknown): string {
   if (value === null || value === undefined || value === "") return UNKNOWN;
   const text = typeof value === "object" ? JSON.stringify(value) : String(value);
-  return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
+  return shortened(text, LONGEST);
 }

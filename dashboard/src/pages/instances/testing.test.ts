@@ -3,7 +3,10 @@ import { api } from "../../api/client";
 import type { Overview } from "../../api/fleet";
 import { forEach, named, type Outcome, type Run, requestTests, summarise } from "./testing";
 
-afterEach(() => vi.restoreAllMocks());
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
 
 const RUN = { id: "run" } as Run;
 const instances = (...names: string[]) => names.map((name) => ({ id: name, name }) as Overview);
@@ -12,12 +15,12 @@ interface Asked {
   params: { header: { "Idempotency-Key": string } };
 }
 
-function answering(...answers: [status: number, body: object][]) {
+function answering(...answers: [status: number, body: object, headers?: HeadersInit][]) {
   const keys: string[] = [];
   const answer = async (_path: string, asked: Asked) => {
     keys.push(asked.params.header["Idempotency-Key"]);
-    const [status, body] = answers.shift() ?? [202, RUN];
-    const response = new Response(null, { status });
+    const [status, body, headers] = answers.shift() ?? [202, RUN];
+    const response = new Response(null, { status, headers });
     return response.ok ? { data: body, response } : { error: body, response };
   };
   vi.spyOn(api, "POST").mockImplementation(answer as unknown as typeof api.POST);
@@ -42,6 +45,16 @@ test("a refusal is not repeated, and its words are kept", async () => {
   const [outcome] = await outcomesOf(instances("a"));
   expect(outcome).toEqual({ name: "a", reason: "Refused: not_allowed." });
   expect(keys).toHaveLength(1);
+});
+
+test("what is refused for now says until when, and is one reason for all", async () => {
+  vi.useFakeTimers({ now: new Date(2026, 0, 1, 12, 0, 5) });
+  const refused = { ...problem("too_many_contacts"), title: "Too many." };
+  const inSeconds = (seconds: number) =>
+    [429, refused, { "Retry-After": `${seconds}` }] as [number, object, HeadersInit];
+  answering(inSeconds(90), inSeconds(91));
+  const { refused: told } = summarise(await outcomesOf(instances("a", "b")));
+  expect(told).toEqual([["Too many. Again at 12:02.", ["a", "b"]]]);
 });
 
 test("what the server dropped is asked for again under the same key", async () => {

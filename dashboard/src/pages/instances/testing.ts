@@ -1,4 +1,4 @@
-import { api, asError, newKey, type Shapes, take } from "../../api/client";
+import { api, asError, newKey, type ProblemError, type Shapes, take } from "../../api/client";
 import type { Overview } from "../../api/fleet";
 
 export type Options = Shapes["Options"];
@@ -43,7 +43,7 @@ export async function cancelTests(
         run: await take(api.POST("/v1/runs/{run_id}/cancel", { params: { path } })),
       });
     } catch (error) {
-      onOutcome({ name, reason: asError(error).message });
+      onOutcome({ name, reason: reasonOf(asError(error)) });
     }
   });
 }
@@ -61,10 +61,17 @@ async function requestTest(instance: Overview, options: Options | undefined): Pr
       const error = asError(caught);
       if (error.code === "run_in_progress") return { name, isRunning: true };
       const isRefusal = error.status >= 400 && error.status < 500;
-      if (isRefusal || tries === TRIES) return { name, reason: error.message };
+      if (isRefusal || tries === TRIES) return { name, reason: reasonOf(error) };
       await new Promise((resolve) => setTimeout(resolve, 300 * tries));
     }
   }
+}
+
+/** To the minute, so that what all are refused for is one reason. */
+function reasonOf({ message, problem, again }: ProblemError): string {
+  if (again === undefined) return message;
+  const at = new Date(Math.ceil(again / 60_000) * 60_000);
+  return `${problem.title} Again at ${at.toTimeString().slice(0, 5)}.`;
 }
 
 export async function forEach<T>(

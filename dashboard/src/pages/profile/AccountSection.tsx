@@ -101,5 +101,5 @@ function atFields(error: ProblemError): Partial<typeof EMPTY> {
   if (error.code !== "invalid_input") return {};
   const fresh = error.at("new_password");
   if (fresh) return { fresh };
-  return error.message.includes("current_password") ? { current: "Not your password." } : {};
+  return error.at("current_password") ? { current: "Not your password." } : {};
 }

@@ -4,22 +4,19 @@ import { notifications } from "@mantine/notifications";
 import { IconPlus } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, type Shapes, take } from "../../api/client";
+import { LinkAnchor } from "../../parts/Links";
 import { ReadFault } from "../../parts/ReadFault";
 import { Section } from "../../parts/Section";
 import { Time } from "../../parts/Time";
 import { ConfirmButton } from "./ConfirmButton";
+import { keysQuery } from "./keysQuery";
 import { NewKey } from "./NewKey";
-
-export const API_KEYS = ["api-keys"];
 
 type Key = Shapes["KeyShape"];
 
 export function ApiKeysSection() {
   const [opened, dialog] = useDisclosure();
-  const reading = useQuery({
-    queryKey: API_KEYS,
-    queryFn: () => take(api.GET("/v1/api-keys")),
-  });
+  const reading = useQuery(keysQuery);
   const { data, isPending } = reading;
   return (
     <Section
@@ -77,7 +74,7 @@ function KeyRow({ api_key: key }: { api_key: Key }) {
     mutationFn: () =>
       take(api.DELETE("/v1/api-keys/{key_id}", { params: { path: { key_id: key.id } } })),
     onSuccess: () => notifications.show({ message: `${key.name} is revoked.`, color: "teal" }),
-    onSettled: () => queryClient.invalidateQueries({ queryKey: API_KEYS }),
+    onSettled: () => queryClient.invalidateQueries(keysQuery),
   });
   const isOver = key.expires_at !== null && new Date(key.expires_at) < new Date();
   const usable = key.revoked_at === null && !isOver;
@@ -91,7 +88,23 @@ function KeyRow({ api_key: key }: { api_key: Key }) {
           hx_live_{key.public_id}_…
         </Text>
       </Table.Td>
-      <Table.Td>{key.scopes.join(", ")}</Table.Td>
+      <Table.Td>
+        {key.scopes.join(", ")}
+        {key.instance_id && (
+          <>
+            {" for "}
+            <LinkAnchor
+              to="/instances/$instanceId"
+              params={{ instanceId: key.instance_id }}
+              search={{ tab: "host-key" }}
+              inherit
+              underline="always"
+            >
+              one instance
+            </LinkAnchor>
+          </>
+        )}
+      </Table.Td>
       <Table.Td>{key.last_used_at ? <Time at={key.last_used_at} /> : "never"}</Table.Td>
       <Table.Td>{key.expires_at ? <Time at={key.expires_at} /> : "never"}</Table.Td>
       <Table.Td>

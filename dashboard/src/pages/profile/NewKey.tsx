@@ -1,21 +1,10 @@
-import {
-  Alert,
-  Button,
-  Checkbox,
-  Group,
-  Modal,
-  Select,
-  Stack,
-  Text,
-  TextInput,
-} from "@mantine/core";
+import { Button, Checkbox, Group, Select, Stack, TextInput } from "@mantine/core";
 import { useForm } from "@mantine/form";
-import { IconAlertTriangle } from "@tabler/icons-react";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { api, asError, type Shapes, take } from "../../api/client";
-import { CopyLine } from "../../parts/CopyLine";
 import { ProblemAlert } from "../../parts/ProblemAlert";
-import { API_KEYS } from "./ApiKeysSection";
+import { KeyDialog } from "./KeyDialog";
+import { keysQuery } from "./keysQuery";
 
 type Scope = NonNullable<Shapes["NewKey"]["scopes"]>[number];
 
@@ -39,7 +28,7 @@ interface Wanted {
   lifetime: string;
 }
 
-/** Asks for a new key's name and rights, then shows it: once, since we keep only what it is checked by. */
+/** A key with the rights that are asked for. */
 export function NewKey({ opened, onClose }: { opened: boolean; onClose: () => void }) {
   const queryClient = useQueryClient();
   const making = useMutation({
@@ -53,35 +42,27 @@ export function NewKey({ opened, onClose }: { opened: boolean; onClose: () => vo
           },
         }),
       ),
-    onSuccess: () => queryClient.invalidateQueries({ queryKey: API_KEYS }),
+    onSuccess: () => queryClient.invalidateQueries(keysQuery),
   });
   const close = () => {
     making.reset(); // the key is kept nowhere in the page
     onClose();
   };
-  const made = making.data?.key;
   return (
-    <Modal
+    <KeyDialog
+      title="New API key"
       opened={opened}
       onClose={close}
-      title={made ? "Copy the key now" : "New API key"}
-      size="lg"
-      centered
-      closeOnClickOutside={!made}
-      closeOnEscape={!made}
-      withCloseButton={!made}
+      made={making.data?.key}
+      example={(key) => `curl -H "x-api-key: ${key}" ${window.location.origin}/v1/instances`}
     >
-      {made ? (
-        <MadeKey made={made} onClose={close} />
-      ) : (
-        <KeyForm
-          onSubmit={making.mutate}
-          onClose={close}
-          isPending={making.isPending}
-          error={making.error}
-        />
-      )}
-    </Modal>
+      <KeyForm
+        onSubmit={making.mutate}
+        onClose={close}
+        isPending={making.isPending}
+        error={making.error}
+      />
+    </KeyDialog>
   );
 }
 
@@ -139,34 +120,5 @@ function KeyForm({ onSubmit, onClose, isPending, error }: FormProps) {
         </Group>
       </Stack>
     </form>
-  );
-}
-
-function MadeKey({ made, onClose }: { made: string; onClose: () => void }) {
-  return (
-    <Stack>
-      <Alert
-        color="yellow"
-        variant="outline"
-        icon={<IconAlertTriangle size={18} />}
-        title="This is the only time the key is shown"
-      >
-        <Text size="sm">
-          Copy it to where it is used, and treat it as a password: it acts in your name. A lost key
-          can't be shown again, only revoked and replaced.
-        </Text>
-      </Alert>
-      <CopyLine line={made} label="the key" />
-      <Text size="sm" c="dimmed">
-        To try it:
-      </Text>
-      <CopyLine
-        line={`curl -H "x-api-key: ${made}" ${window.location.origin}/v1/instances`}
-        label="the command"
-      />
-      <Group justify="flex-end">
-        <Button onClick={onClose}>I have copied it</Button>
-      </Group>
-    </Stack>
   );
 }

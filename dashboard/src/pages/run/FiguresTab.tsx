@@ -3,9 +3,9 @@ import { useQuery } from "@tanstack/react-query";
 import { significant } from "../../parts/format";
 import { ReadFault } from "../../parts/ReadFault";
 import { textOf } from "./event";
+import { intervalText } from "./interval";
 import { shortConditions } from "./resultRows";
 import { type Figure, figuresQuery } from "./runQueries";
-import { spread } from "./sentence";
 
 /** Every figure of the run, each with its own conditions. */
 export function FiguresTab({ runId }: { runId: string }) {
@@ -60,11 +60,7 @@ function FigureLine({ figure }: { figure: Figure }) {
         {value === null ? "not measured" : `${significant(value)} ${unit}`}
       </Table.Td>
       <Table.Td style={{ whiteSpace: "nowrap" }}>
-        {value === null
-          ? textOf(figure.detail.error)
-          : low !== null && high !== null
-            ? `${significant(low)} to ${significant(high)} (${spread(value, low, high)})`
-            : ""}
+        {value === null ? textOf(figure.detail.error) : intervalText(value, low, high)}
       </Table.Td>
       <Table.Td>{shortConditions(figure)}</Table.Td>
       <Table.Td ff="monospace" fz="xs">

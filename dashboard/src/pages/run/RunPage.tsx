@@ -1,9 +1,9 @@
-import { Alert, Skeleton, Stack, Tabs } from "@mantine/core";
+import { Alert, Skeleton, Stack } from "@mantine/core";
 import { IconRefresh } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
-import type { ReactNode } from "react";
 import { asError } from "../../api/client";
+import { PageTabs } from "../../parts/PageTabs";
 import { ReadFault } from "../../parts/ReadFault";
 import { Missing } from "../../shell/Broken";
 import { EventLog } from "./EventLog";
@@ -19,11 +19,6 @@ import { TelemetryTab } from "./TelemetryTab";
 import { type Followed, useStory } from "./useStory";
 
 const route = getRouteApi("/signed-in/runs/$runId");
-
-const TABS = { log: "Log", figures: "Figures", telemetry: "Telemetry", raw: "Raw JSON" } as const;
-type Tab = keyof typeof TABS;
-
-const isTab = (value: string | undefined): value is Tab => value !== undefined && value in TABS;
 
 export function RunPage() {
   const { runId } = route.useParams();
@@ -70,40 +65,25 @@ function Shown({ run, followed }: { run: Run; followed: Followed }) {
 function Details({ run, followed }: { run: Run; followed: Followed }) {
   const { tab } = route.useSearch();
   const navigate = route.useNavigate();
-  const panels: Record<Tab, ReactNode> = {
-    log: <EventLog runId={run.id} story={followed.story} line={followed.line} />,
-    figures: <FiguresTab runId={run.id} />,
-    telemetry: <TelemetryTab runId={run.id} />,
-    raw: <RawTab run={run} />,
-  };
+  const { story, line } = followed;
   return (
     <section
       className="surface"
       aria-label="Details"
       style={{ padding: "var(--mantine-spacing-md)" }}
     >
-      <Tabs
-        value={isTab(tab) ? tab : "log"}
-        onChange={(value) =>
-          void navigate({ search: { tab: value ?? undefined }, replace: true, resetScroll: false })
+      <PageTabs
+        tabs={{
+          log: ["Log", <EventLog key="log" runId={run.id} story={story} line={line} />],
+          figures: ["Figures", <FiguresTab key="figures" runId={run.id} />],
+          telemetry: ["Telemetry", <TelemetryTab key="telemetry" runId={run.id} />],
+          raw: ["Raw JSON", <RawTab key="raw" run={run} />],
+        }}
+        asked={tab}
+        onAsk={(asked) =>
+          void navigate({ search: { tab: asked }, replace: true, resetScroll: false })
         }
-        keepMounted={false}
-      >
-        <div style={{ overflowX: "auto" }}>
-          <Tabs.List style={{ flexWrap: "nowrap", minWidth: "max-content" }}>
-            {Object.entries(TABS).map(([value, label]) => (
-              <Tabs.Tab key={value} value={value}>
-                {label}
-              </Tabs.Tab>
-            ))}
-          </Tabs.List>
-        </div>
-        {Object.entries(panels).map(([value, panel]) => (
-          <Tabs.Panel key={value} value={value} pt="md">
-            {panel}
-          </Tabs.Panel>
-        ))}
-      </Tabs>
+      />
     </section>
   );
 }

@@ -17,12 +17,13 @@ import { advance, BEGINNING } from "./story";
 const PIECES = [
   ...["\x1b[2J", "\x1b]0;t\x07", "\x1b", "\x9b31m", "\x90q\x9c", "\0", "\x07", "\b", "\r", "\v"],
   ...["\x7f", "\x80", "\x85", "\x9f", "\u061c", "\u200e", "\u200f", "\u202e", "\u202a", "\u2066"],
-  ...["\u2069", "\ud800", "\udfff", "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"],
+  ...["\u2069", "\u200b", "\u2028", "\xad", "\u{e0041}", "\ud800", "\udfff"],
+  ...["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"],
   ...["a", "NVIDIA H100", " ", ";", ",", '"', "<b>", "é", "😀", "שלום", "\n", "\t"],
 ];
 const HARMFUL =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|\p{Surrogate}/u;
+  /[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\u{e0041}]|\p{Surrogate}/u;
 const COUNT = 4_000;
 const BATCH = 200;
 

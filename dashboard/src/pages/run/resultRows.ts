@@ -10,8 +10,8 @@ import {
   UNKNOWN,
   watts,
 } from "../../parts/format";
+import { intervalText } from "./interval";
 import type { Figure, Result } from "./runQueries";
-import { spread } from "./sentence";
 
 export interface FigureRow {
   name: string;
@@ -25,10 +25,7 @@ export interface FigureRow {
 export function figureRows(result: Result): FigureRow[] {
   const rate = result.throughput_images_per_sec;
   const { throughput_low: low, throughput_high: high } = result;
-  const interval =
-    low === null || high === null
-      ? ""
-      : `${significant(low)} to ${significant(high)} (${spread(rate, low, high)})`;
+  const interval = intervalText(rate, low, high);
   const images = number(result.images);
   const measured = number(result.measured_seconds, 1);
   const rows: FigureRow[] = [

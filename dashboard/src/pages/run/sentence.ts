@@ -1,5 +1,6 @@
-import { duration, imagesPerSecond, number, percent, significant } from "../../parts/format";
+import { duration, imagesPerSecond, number, significant } from "../../parts/format";
 import { isRecord, numberOf, type RunEvent, textOf, wordsOf } from "./event";
+import { spread } from "./interval";
 
 type Body = RunEvent["body"];
 
@@ -143,12 +144,6 @@ function metricLine(body: Body): string {
   }
   const exact = spread(value, numberOf(body.low), numberOf(body.high));
   return `${name}: ${significant(value)} ${textOf(body.unit)}${exact ? ` ${exact}` : ""}`;
-}
-
-/** Half the 95 % interval as a share: `± 0.21%`; empty where there is none. */
-export function spread(value: number | null, low: number | null, high: number | null): string {
-  if (!value || low === null || high === null) return "";
-  return `± ${percent((50 * (high - low)) / Math.abs(value), 2)}`;
 }
 
 function obstacle(body: Body): string {

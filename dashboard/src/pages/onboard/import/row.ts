@@ -1,3 +1,4 @@
+import { shortened } from "../../../parts/format";
 import { hostFault, portFault, readAddress, userFault } from "../address";
 import { nameFault } from "../form";
 
@@ -159,5 +160,5 @@ const LONGEST_SHOWN = 40;
 
 function shown(text: string | undefined): string {
   const told = clean(text);
-  return `“${told.length > LONGEST_SHOWN ? `${told.slice(0, LONGEST_SHOWN)}…` : told}”`;
+  return `“${shortened(told, LONGEST_SHOWN)}”`;
 }
