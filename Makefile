@@ -1,7 +1,7 @@
 # demo   the whole product on this machine; ARGS=--once ends after the result
 # test   the whole test suite              check   format, lint, types, layers
 # client the dashboard's types from the API's OpenAPI document
-# bench  the benchmarks of bench/ (ARGS)
+# bench  the benchmarks of bench/ against what else there is (ARGS="--only ssh-cold,memory"), into docs/benchmarks.md
 # bench-agent  how the agent measures, against timm and SuperBench (ARGS="--only same --json FILE")
 # chaos  faults on purpose (ARGS="--kills 30 --seed 7"); without counts, the full form
 # security  attacks on purpose (ARGS="--only tokens,impostors --share 0.1"); without ARGS, the full form
@@ -13,6 +13,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
+PEERS_VENV := .venv-peers
 # The dashboard's tests drive a real browser; HARBORX_TEST_CHROMIUM names another than Debian's.
 CHROMIUM := $(or $(HARBORX_TEST_CHROMIUM),/usr/bin/chromium)
 # What the attacks need of Debian: a pooler in transaction mode, and counters of packets in a namespace.
@@ -43,8 +44,8 @@ client: $(VENV)/.has-dev
 	$(BIN)/python dashboard/openapi.py > dashboard/openapi.json
 	$(BIN)/python dashboard/npm.py run client
 
-bench: $(VENV)/.has-test
-	$(BIN)/python -m bench $(ARGS)
+bench: $(VENV)/.has-test $(PEERS_VENV)/.has-peers $(DEBIAN)
+	@$(BIN)/python -m bench $(ARGS)
 
 bench-agent: $(BENCH_VENV)/.has-bench
 	@$(BENCH_VENV)/bin/python -m bench.agent $(ARGS)
@@ -74,10 +75,11 @@ $(BIN)/python:
 	@$(AS_ROOT) apt-get update -qq
 	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGE)
 
-# A venv of its own: torchvision decides which torch it gets, and for the agent's torch there may be none.
-$(BENCH_VENV)/.has-bench: pyproject.toml
-	@echo "Installing into $(BENCH_VENV); the first time takes minutes."
+# Venvs of their own: torchvision decides which torch it gets, and for the agent's torch there may be none; and what
+# the orchestrator is compared with has requirements of its own.
+$(BENCH_VENV)/.has-bench $(PEERS_VENV)/.has-peers: pyproject.toml
+	@echo "Installing into $(@D); the first time takes minutes."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=...")'
-	@$(PYTHON) -m venv $(BENCH_VENV)
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BENCH_VENV)/bin/python -m pip install --quiet --editable '.[bench]'
+	@$(PYTHON) -m venv $(@D)
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(@D)/bin/python -m pip install --quiet --editable '.[$(subst .has-,,$(@F))]'
 	@touch $@

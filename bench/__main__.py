@@ -1,43 +1,67 @@
-"""Runs the benchmarks one after another and prints a line of JSON for each."""
+"""
+Runs the benchmarks one after another: a line of JSON for each, what it has to do with a goal into bench/results.json, and
+all of that into docs/benchmarks.md.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
 
-from bench import dashboard_events, dashboard_table, demo_time, first_byte, help_time
+from bench import report
 
-BENCHMARKS = {
-    "first-byte": first_byte.measure,
-    "help": help_time.measure,
-    "demo": demo_time.measure,
-    "dashboard-load": dashboard_table.first_load,
-    "dashboard-scroll": dashboard_table.scroll,
-    "dashboard-search": dashboard_table.search,
-    "dashboard-event": dashboard_events.delay,
-    "dashboard-watchers": dashboard_events.load,
+BENCHMARKS: Final = {  # the module in bench/ and the function there
+    "first-byte": "first_byte:measure",
+    "help": "help_time:measure",
+    "demo": "demo_time:measure",
+    "dashboard-load": "dashboard_table:first_load",
+    "dashboard-scroll": "dashboard_table:scroll",
+    "dashboard-search": "dashboard_table:search",
+    "dashboard-event": "dashboard_events:delay",
+    "dashboard-watchers": "dashboard_events:load",
 }
+_VERSIONS: Final = ("asyncssh", "procrastinate", "fastapi", "psycopg")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--only", help="comma-separated names", default=",".join(BENCHMARKS))
-    names = [name.strip() for name in parser.parse_args().only.split(",")]
+    parser.add_argument("--dry-run", action="store_true", help="print, and write no file")
+    options = parser.parse_args()
+    names = [name.strip() for name in options.only.split(",")]
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
-    machine = {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "asyncssh": version("asyncssh"),
-        "procrastinate": version("procrastinate"),
-        "fastapi": version("fastapi"),
-    }
-    print(json.dumps({"versions": machine}), flush=True)
+    machine = _machine()
+    versions = {name: version(name) for name in _VERSIONS}
+    print(json.dumps({"machine": machine, "versions": versions}), flush=True)
     for name in names:
-        print(json.dumps({"benchmark": name, **BENCHMARKS[name]()}), flush=True)
+        found = _function(name)()
+        print(json.dumps({"benchmark": name, **found}), flush=True)
+        if "goals" in found and not options.dry_run:
+            report.keep(name, found["goals"], machine)
+            report.tell()
+
+
+def _function(name: str) -> Any:
+    """Imported when its turn comes: each brings its own weight."""
+    module, _, function = BENCHMARKS[name].partition(":")
+    return getattr(import_module(f"bench.{module}"), function)
+
+
+def _machine() -> str:
+    with Path("/proc/meminfo").open() as file:
+        total = int(file.readline().split()[1]) / 2**20
+    cores = len(os.sched_getaffinity(0))
+    return (
+        f"{cores} cores, {total:.0f} GiB, {platform.machine()}, Python {platform.python_version()}"
+    )
 
 
 if __name__ == "__main__":
