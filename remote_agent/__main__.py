@@ -1,6 +1,7 @@
 """The agent's command line: `launch`, `clean` and `look` for the orchestrator, flags alone for a person."""
 
 import argparse
+import binascii
 import re
 import sys
 from typing import List
@@ -25,7 +26,7 @@ def dispatch(arguments: List[str]) -> int:
     if args.command == "launch":
         from remote_agent.launch import launch
 
-        return launch(args.run, args.epoch, args.offset, args.marker, args.sha256)
+        return launch(args.run, args.epoch, args.offset, args.marker, args.sha256, args.spec)
     if args.command == "clean":
         from remote_agent.clean import clean
 
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--marker", type=_marker, required=True)
     launch.add_argument("--offset", type=_count, required=True)
     launch.add_argument("--sha256", required=True)
+    launch.add_argument("--spec", type=_spec_line, default="")
     clean.add_argument("--keep", type=_digest)
     look = commands.add_parser("look", help="tell what the machine is")
     look.add_argument("--marker", type=_marker, required=True)
@@ -106,6 +108,14 @@ def _count(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError("not a whole number")
     return int(text)
+
+
+def _spec_line(text: str) -> str:
+    """One line of JSON in URL-safe Base64 without padding, so that it is one word to every shell."""
+    try:
+        return binascii.a2b_base64(text.replace("-", "+").replace("_", "/") + "==").decode("utf-8")
+    except ValueError:
+        raise argparse.ArgumentTypeError("not Base64 of UTF-8") from None
 
 
 def _digest(text: str) -> str:

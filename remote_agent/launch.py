@@ -2,9 +2,7 @@
 
 import contextlib
 import os
-import select
 import sys
-import time
 from typing import Dict, List, Optional
 
 from remote_agent import ended, own_code, processes, runs_lock, spec
@@ -13,8 +11,6 @@ from remote_agent.output import Answers, write_all
 from remote_agent.run_folder import EpochRefused, FolderGone, RunFolder
 
 _LOCK_SECONDS = 30.0
-_SPEC_SECONDS = 60.0
-_SPEC_BYTES = 2**20
 _ENDING_SECONDS = 2.0  # for a run that has written its exit file to be gone
 
 
@@ -26,8 +22,10 @@ class Busy(Exception):
     """The machine is not free to measure; the text says by what it is taken."""
 
 
-def launch(run_id: str, epoch: int, offset: int, marker: str, sha256: str) -> int:
+def launch(run_id: str, epoch: int, offset: int, marker: str, sha256: str, line: str = "") -> int:
     """
+    Starts the run of the spec `line`, or attaches to it; without one it attaches only.
+
     Answers on stdout with one line, after `begin` with events.ndjson from byte `offset` on.
 
     Returns 0 whenever an answer was given: the answer, not the exit status, says what happened.
@@ -40,7 +38,7 @@ def launch(run_id: str, epoch: int, offset: int, marker: str, sha256: str) -> in
             return 0
         folder = RunFolder.of(run_id)
         try:
-            beginning = _start_or_attach(folder, run_id, epoch, offset, _read_line())
+            beginning = _start_or_attach(folder, run_id, epoch, offset, line)
         except EpochRefused as refused:
             answers.say(f"refused {refused.known}")
             return 0
@@ -55,22 +53,6 @@ def launch(run_id: str, epoch: int, offset: int, marker: str, sha256: str) -> in
     except BrokenPipeError:
         pass  # the connection is gone; the supervisor goes on without it
     return 0
-
-
-def _read_line() -> str:
-    """The first line of stdin, read unbuffered so that the follower still sees stdin end."""
-    line = b""
-    limit = time.monotonic() + _SPEC_SECONDS
-    while not line.endswith(b"\n"):
-        if not select.select([0], [], [], max(0.0, limit - time.monotonic()))[0]:
-            raise LaunchFailed(f"the spec did not come within {_SPEC_SECONDS:.0f} s")
-        piece = os.read(0, 65_536)
-        line += piece
-        if len(line) > _SPEC_BYTES:
-            raise LaunchFailed("the spec is over 1 MiB")
-        if not piece or b"\n" in piece:
-            break
-    return line.split(b"\n", 1)[0].decode("utf-8").strip()
 
 
 def _start_or_attach(folder: RunFolder, run_id: str, epoch: int, offset: int, line: str) -> str:

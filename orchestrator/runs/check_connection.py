@@ -234,7 +234,7 @@ async def _look_at_machine(progress: _Progress, worker: Worker) -> None:
         async with progress.step("login") as step:
             target = await _target(check, host_key, worker)
             connection = await stack.enter_async_context(
-                connect(target, deadlines=worker.deadlines, attempts=1)
+                connect(target, deadlines=worker.deadlines, attempts=1, probing=True)
             )
             await _note(connection, target, check, worker)
             step.detail = f"{check.ssh_user} at {connection.address}"

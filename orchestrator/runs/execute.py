@@ -209,7 +209,13 @@ async def _follow(
     launched_before = run.launched_at is not None
     # Before the launch is sent: from here on the machine may hold something of this run, whatever we hear.
     await journal.launching()
-    async with launch(connection, worker.archive, order, deadlines=worker.deadlines) as following:
+    async with launch(
+        connection,
+        worker.archive,
+        order,
+        deadlines=worker.deadlines,
+        expected=instance.host_key is not None,  # we have been there before
+    ) as following:
         facts = {"attached": following.attached, "pushed": following.pushed}
         if following.attached and launched_before:  # how long it has been at work we did not see
             journal.interrupted = True

@@ -1,9 +1,10 @@
-"""Say one command to the agent of a machine: one exec if it is there, pushing it first if not."""
+"""Say one command to the agent of a machine: one exec, which brings it there if it is missing."""
 
 from __future__ import annotations
 
 import re
 import secrets
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -34,23 +35,40 @@ INTERPRETERS: Final[tuple[str, ...]] = (
 # What a file of the right size and the wrong content leads to; too wrong to start, it is silent.
 _DAMAGED: Final = ("damaged", "")
 _WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_IN_EXEC: Final = "exec"
 
-# It travels in single quotes through whatever login shell there is, so it has no single quote, no
+# Both travel in single quotes through whatever login shell there is, so they have no single quote, no
 # backslash (fish), no exclamation mark (csh) and no newline (csh).
 _SCRIPT: Final = (
-    "umask 077; sha=$1; size=$2; marker=$3; fate=$4; shift 4;",
-    'say() { echo "@harborx $marker $*"; exit 0; };',
+    "umask 077; sha=$1; size=$2; marker=$3; fate=$4; boot=$5; shift 5;",
+    'say() { echo "@harborx $marker $*"; };',
+    'fail() { say failed cannot "$@"; exit 0; };',
     'agents=$HOME/.harborx/agents; agent="$agents/$sha.pyz"; part="$agent.part";',
-    'mkdir -p "$agents" "$HOME/.harborx/runs" || say failed cannot make "$agents";',
+    'mkdir -p "$agents" "$HOME/.harborx/runs" || fail make "$agents";',
     'whole() { [ -f "$1" ] && [ $(wc -c < "$1") -eq $size ]; };',
-    'if [ $fate = discard ]; then rm -f "$agent"; fi;',
-    'if whole "$part"; then mv -f "$part" "$agent" || say failed cannot write "$agent"; fi;',
-    'whole "$agent" || say need-agent "$HOME";',
+    'if [ $fate = replace ]; then rm -f "$agent" "$part"; fi;',
+    'if whole "$part"; then mv -f "$part" "$agent" || fail write "$agent"; fi;',
+    "lack=there; take=$size;",
+    'if whole "$agent"; then if [ $fate = keep ]; then take=0; fi;',
+    'else lack=missing; say need-agent "$HOME"; fi;',
     "for python in {interpreters}; do",
-    'if "$python" -I -S -c "import sys; sys.exit(sys.version_info < (3, 8))"',
-    "< /dev/null > /dev/null 2>&1;",
-    'then exec "$python" "$agent" "$@"; fi; done;',
+    '"$python" -I -S -c "$boot" $take $lack "$agent" "$@"; status=$?;',
+    "if [ $status -eq 0 ] || [ $status -gt 128 ]; then exit 0; fi; done;",
     "say python-missing",
+)
+# One start of an interpreter judges it (77: too old), takes the archive from stdin and not a byte more, and is the
+# agent. Once it is good enough it ends with 0, whatever happens, so that no other is tried after it. `look` wants
+# all that its site brings.
+_BOOT: Final = (
+    "import sys; sys.version_info < (3, 8) and sys.exit(77);",
+    "import atexit, io, os, zipimport; atexit.register(os._exit, 0);",
+    "take, lack, agent, *rest = sys.argv[1:]; take = int(take); part = agent + str(os.getpid());",
+    'data = io.BufferedReader(io.FileIO(0, "rb", False), 1).read(take);',
+    'lack == "there" or len(data) == take or sys.exit();',
+    'lack == "there" or (open(part, "wb", 0).write(data) == take or sys.exit(), os.replace(part, agent));',
+    'rest[0] == "look" and os.execv(sys.executable, [sys.executable, agent] + rest);',
+    "sys.argv[:] = [agent] + rest; sys.path.insert(0, agent);",
+    'exec(zipimport.zipimporter(agent).get_code("__main__"), dict(__name__="__main__"))',
 )
 
 
@@ -69,33 +87,53 @@ async def call_agent(
     connection: Connection,
     archive: AgentArchive,
     arguments: tuple[str, ...],
-    line: str,
+    line: str = "",
     *,
     deadlines: Deadlines,
+    expected: bool = True,
 ) -> AsyncIterator[Call]:
     """
-    Run the agent with `arguments` and a `--marker`, and `line` as the first of its stdin, which
-    stays open. An agent that is missing is pushed, a damaged one is replaced; each at most once.
+    Run the agent with `arguments`, a `--marker`, and `line` as its `--spec`; its stdin stays open. One that is missing gets it through that exec,
+    which saves a round trip where it is not `expected` to be there: the archive is sent unasked. A damaged one is
+    replaced, and one that does not get there so goes by SCP (see `push`); each at most once.
 
     Raises `PythonMissing`, `LaunchFailed`, `PushFailed`, `RunTakenOver`, `ConnectionLost`, and `GpuBusy` or
     `MachineBusy` where nothing may start now.
     """
     pushed: str | None = None
-    fate = "keep"
+    fates = ["keep" if expected else "send", "replace"]
     while True:
         marker = secrets.token_hex(16)
-        command = _command(archive, marker, fate, arguments)
+        fate = fates.pop(0)
+        command = _command(archive, marker, fate, arguments, line)
         async with open_session(connection, command, deadlines=deadlines) as session:
-            session.write(line.encode("utf-8") + b"\n")
-            answer = await session.answer(marker, seconds=deadlines.command)
-            if answer.word in _DAMAGED and fate == "keep":
-                fate = "discard"
-                continue
-            if answer.word != "need-agent" or pushed is not None:
-                _refuse(answer, session)
+            home, answer = await _answer(session, archive, marker, fate, deadlines)
+            if home is not None and pushed is None:
+                pushed = _IN_EXEC
+            again = answer.word in _DAMAGED and (fates or (home is not None and pushed == _IN_EXEC))
+            if not again:
+                silent = home is not None and answer.word == ""
+                _refuse(Answer("need-agent", "") if silent else answer, session)
                 yield Call(session, answer, marker, pushed)
                 return
-        pushed = await push(connection, archive, answer.rest, deadlines=deadlines)
+        if not fates:
+            pushed = await push(connection, archive, home or "", deadlines=deadlines)
+            fates = ["keep"]
+
+
+async def _answer(
+    session: Session, archive: AgentArchive, marker: str, fate: str, deadlines: Deadlines
+) -> tuple[str | None, Answer]:
+    """What the exec comes to, and the machine's home if it had to be given the agent."""
+    if fate != "keep":
+        session.write(archive.content)
+    sending = deadlines.push if fate != "keep" else 0.0
+    answer = await session.answer(marker, seconds=deadlines.command + sending)
+    if answer.word != "need-agent":
+        return None, answer
+    if fate == "keep":
+        session.write(archive.content)
+    return answer.rest, await session.answer(marker, seconds=deadlines.command + deadlines.push)
 
 
 def script() -> str:
@@ -103,13 +141,23 @@ def script() -> str:
     return " ".join(_SCRIPT).replace("{interpreters}", " ".join(INTERPRETERS))
 
 
-def _command(archive: AgentArchive, marker: str, fate: str, arguments: tuple[str, ...]) -> str:
+def boot() -> str:
+    """What an interpreter is started with there, on one line that any Python can read."""
+    return " ".join(_BOOT)
+
+
+def _command(
+    archive: AgentArchive, marker: str, fate: str, arguments: tuple[str, ...], line: str
+) -> str:
     own = (archive.sha256, str(len(archive.content)), marker, fate)
-    words = (*own, *arguments, "--marker", marker)
-    for word in words:
+    rest = (*arguments, "--marker", marker)
+    for word in (*own, *rest):
         if not _WORD.fullmatch(word):
             raise ValueError(f"not a word that is safe in every shell: {word!r}")
-    return f"exec /bin/sh -c '{script()}' harborx {' '.join(words)}"
+    if line:
+        # On stdin it would come a round trip later: servers open a channel without a window.
+        rest += ("--spec", urlsafe_b64encode(line.encode("utf-8")).decode("ascii").rstrip("="))
+    return f"exec /bin/sh -c '{script()}' harborx {' '.join(own)} '{boot()}' {' '.join(rest)}"
 
 
 def _refuse(answer: Answer, session: Session) -> None:
@@ -124,7 +172,7 @@ def _refuse(answer: Answer, session: Session) -> None:
             raise PythonMissing(evidence=session.evidence())
         case Answer("damaged" | "need-agent"):
             raise LaunchFailed(
-                "The agent did not arrive whole, twice.", evidence=session.evidence()
+                "The agent did not arrive whole, however it was sent.", evidence=session.evidence()
             )
         case Answer(""):
             raise LaunchFailed(

@@ -28,7 +28,7 @@ async def clean(
     Raises `PythonMissing`, `LaunchFailed`, `PushFailed`, `RunTakenOver`, `ConnectionLost`.
     """
     arguments = ("clean", "--run", run_id, "--epoch", str(epoch), "--keep", archive.sha256)
-    async with call_agent(connection, archive, arguments, "", deadlines=deadlines) as call:
+    async with call_agent(connection, archive, arguments, deadlines=deadlines) as call:
         if call.answer.word != "cleaned":
             raise LaunchFailed(
                 "The agent gave an unknown answer.", evidence={"answer": call.answer.word}

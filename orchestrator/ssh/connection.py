@@ -143,11 +143,16 @@ class Connection:
 
 @asynccontextmanager
 async def connect(
-    target: Target, *, deadlines: Deadlines = Deadlines(), attempts: int = 3
+    target: Target,
+    *,
+    deadlines: Deadlines = Deadlines(),
+    attempts: int = 3,
+    probing: bool = False,
 ) -> AsyncIterator[Connection]:
     """
     Connect, check the host key, and only then log in; up to `attempts` times while the machine
-    does not answer.
+    does not answer. A machine that lets in whoever comes is refused where it is asked for that first (`probing`), which
+    costs two round trips.
 
     Raises `AddressForbidden`, `HostUnreachable`, `HostKeyChanged`, `CredentialUnusable`,
     `LoginRefused`; and `ValueError` for a target without a host key, which is the caller's fault.
@@ -156,7 +161,7 @@ async def connect(
     if not pinned and not target.authorities:
         raise ValueError("a login needs a host key on record; use first_contact")
     options = _login_options(target, _parsed(pinned), _parsed(target.authorities), deadlines)
-    connection: Connection = await reaching(attempts)(_log_in, target, options, deadlines)
+    connection: Connection = await reaching(attempts)(_log_in, target, options, deadlines, probing)
     try:
         yield connection
     finally:
@@ -207,9 +212,11 @@ async def let_go(ssh: asyncssh.SSHClientConnection, seconds: float) -> None:
             await ssh.wait_closed()
 
 
-async def _log_in(target: Target, options: dict[str, Any], deadlines: Deadlines) -> Connection:
+async def _log_in(
+    target: Target, options: dict[str, Any], deadlines: Deadlines, probing: bool
+) -> Connection:
     trusted, authorities, _ = options["known_hosts"] or ([], [], [])
-    witness = HostKeyWitness(trusted, authorities)
+    witness = HostKeyWitness(trusted, authorities, probing)
     opened = await open_socket(target.host, target.port, target.policy, timeout=deadlines.connect)
     try:
         async with asyncio.timeout(deadlines.login):

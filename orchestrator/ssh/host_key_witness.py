@@ -22,6 +22,7 @@ from asyncssh.public_key import (
 )
 
 from orchestrator.ssh.keys import LONGEST_HOST_KEY, one_line
+from orchestrator.ssh.quick_login import sign_at_once
 
 MOST_PROVED: Final = 8  # keys that are trusted beside the one on record
 _MOST_ANNOUNCED: Final = 8 * 1024  # bytes; a machine with every kind of key announces one thousand
@@ -65,6 +66,7 @@ class HostKeyWitness(asyncssh.SSHClient):
 
     trusted: Sequence[asyncssh.SSHKey]
     authorities: Sequence[asyncssh.SSHKey] = ()
+    probing: bool = False  # whether the machine would let in anybody is asked first
     owns_socket: bool = False
     presented: asyncssh.SSHKey | None = None
     authority: asyncssh.SSHKey | None = None  # whose certificate the key came with
@@ -74,6 +76,8 @@ class HostKeyWitness(asyncssh.SSHClient):
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         self.owns_socket = True
+        if not self.probing:
+            sign_at_once(conn)
         judge = conn.validate_server_host_key
 
         def validate_server_host_key(key_data: bytes) -> asyncssh.SSHKey:

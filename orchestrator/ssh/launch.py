@@ -13,7 +13,7 @@ from orchestrator.ssh.agent_call import call_agent
 from orchestrator.ssh.connection import Connection, Deadlines
 from orchestrator.ssh.follow import Following
 
-_LONGEST_SPEC: Final = 64 * 1024
+_LONGEST_SPEC: Final = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,11 @@ async def launch(
     order: Order,
     *,
     deadlines: Deadlines = Deadlines(),
+    expected: bool = True,
 ) -> AsyncIterator[Following]:
     """
-    Start the run or attach to it: one exec if the agent is there. Leaving ends the follower on the
-    machine, never the run.
+    Start the run or attach to it, in one exec; `expected`: the agent should be there already. Leaving ends the
+    follower on the machine, never the run.
 
     Raises `PythonMissing`, `LaunchFailed`, `PushFailed`, `GpuBusy`, `MachineBusy`, `RunTakenOver`,
     `ConnectionLost`.
@@ -54,7 +55,7 @@ async def launch(
         *("--offset", str(order.offset), "--sha256", archive.sha256),
     )
     async with call_agent(
-        connection, archive, arguments, order.spec or "", deadlines=deadlines
+        connection, archive, arguments, order.spec or "", deadlines=deadlines, expected=expected
     ) as call:
         if call.answer.word != "begin" or call.answer.rest not in ("started", "attached"):
             raise LaunchFailed(

@@ -57,7 +57,7 @@ async def look(
 
     Raises `PythonMissing`, `LaunchFailed`, `PushFailed`, `ConnectionLost`.
     """
-    async with call_agent(connection, archive, ("look",), "", deadlines=deadlines) as call:
+    async with call_agent(connection, archive, ("look",), deadlines=deadlines) as call:
         if call.answer.word != "python":
             raise LaunchFailed(
                 "The agent gave an unknown answer.", evidence={"answer": call.answer.word}

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 CHUNK: Final = 16 * 1024  # bytes read at a time: hundreds of small packets, milliseconds of work
 BURST: Final = 0.1  # seconds of CPU that a connection may use at once; a run costs a tenth of it
 SHARE: Final = 0.03  # of the time, after that
 _LONGEST_REST: Final = 1.0
+_HURRIED: Final = 16  # reads of a handshake, or of a session's beginning
+_QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
+_here = threading.local()
 
 
 def metered(opened: socket.socket) -> Any:
@@ -51,7 +55,7 @@ class Meter(asyncio.BufferedProtocol):
         self._heard = 0
         self._most_heard: int | None = None
         self._transport: asyncio.Transport | None = None
-        self._buffer = memoryview(bytearray(CHUNK))
+        self._hurried = _HURRIED
         self._spent = 0.0
         self._counted_at = 0.0
         self._rest: asyncio.TimerHandle | None = None
@@ -76,13 +80,20 @@ class Meter(asyncio.BufferedProtocol):
         finally:
             self._most_heard = None
 
+    def hurry(self) -> None:
+        """
+        A session begins: the machine's small packets are acknowledged at once. Its kernel holds each back until the one before
+        it is, and ours would put that off by 40 ms.
+        """
+        self._hurried = _HURRIED
+
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         self._counted_at = time.monotonic()
         self.metered.connection_made(transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer
+        return _buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
         self._heard += nbytes
@@ -90,8 +101,9 @@ class Meter(asyncio.BufferedProtocol):
             if self._transport is not None:
                 self._transport.abort()
             return
+        self._acknowledge()
         began = time.thread_time()
-        self.metered.data_received(bytes(self._buffer[:nbytes]))
+        self.metered.data_received(bytes(_buffer()[:nbytes]))
         self._charge(time.thread_time() - began)
 
     def eof_received(self) -> None:
@@ -110,6 +122,13 @@ class Meter(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._unread = False
         self._read_or_not()
+
+    def _acknowledge(self) -> None:
+        if self._hurried and self._transport is not None and _QUICKACK is not None:
+            self._hurried -= 1
+            with suppress(OSError):
+                opened = self._transport.get_extra_info("socket")
+                opened.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _charge(self, seconds: float) -> None:
         now = time.monotonic()
@@ -133,3 +152,12 @@ class Meter(asyncio.BufferedProtocol):
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
+
+
+def _buffer() -> memoryview:
+    """All connections of a thread share one: what is read into it is taken out before another reads."""
+    try:
+        found: memoryview = _here.buffer
+    except AttributeError:
+        found = _here.buffer = memoryview(bytearray(CHUNK))
+    return found

@@ -190,6 +190,7 @@ async def open_session(
     Raises `ConnectionLost`, or `LaunchFailed` if the machine opens no session in time.
     """
     ears = _Ears(connection.meter)
+    connection.meter.hurry()
     try:
         async with asyncio.timeout(deadlines.command):
             channel, _ = await connection.ssh.create_session(lambda: ears, command, encoding=None)

@@ -13,6 +13,7 @@ import sys
 import time
 import uuid
 import zipfile
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -107,16 +108,13 @@ def can_lock(path: Path) -> bool:
 class Session:
     """One exec of the agent: stdin stays open until `hang_up`; output goes to files."""
 
-    def __init__(self, argv: list[str], environ: dict[str, str], folder: Path, line: str) -> None:
+    def __init__(self, argv: list[str], environ: dict[str, str], folder: Path) -> None:
         folder.mkdir()
         self._paths = (folder / "stdout", folder / "stderr")
         with self._paths[0].open("wb") as stdout, self._paths[1].open("wb") as stderr:
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=environ
             )
-        assert self._process.stdin is not None
-        self._process.stdin.write(line.encode() + b"\n")
-        self._process.stdin.flush()
 
     @property
     def stdout(self) -> bytes:
@@ -216,8 +214,10 @@ class Instance:
     def _run(self, command: str, run: str, epoch: int, options: list[str], line: str) -> Session:
         argv = [self._python, str(self.agent), command, "--run", run, "--epoch", str(epoch)]
         argv += ["--marker", MARKER, *options]
+        if line:
+            argv += ["--spec", urlsafe_b64encode(line.encode()).decode().rstrip("=")]
         folder = self._folder / f"session-{len(self._sessions)}"
-        session = Session(argv, self.environ, folder, line)
+        session = Session(argv, self.environ, folder)
         self._sessions.append(session)
         return session
 

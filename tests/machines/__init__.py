@@ -7,7 +7,7 @@ Machines to test against: a real OpenSSH sshd with its own home, and servers tha
 """
 
 from tests.machines.raw import RAW, RawMachine, raw_machine
-from tests.machines.scripted import SCRIPTS, Exec, ScriptedMachine, scripted_machine
+from tests.machines.scripted import SCRIPTS, Exec, ScriptedMachine, scripted_machine, spec_of
 from tests.machines.sshd import LOOPBACK, TOOLS, SshdMachine, bin_folder, default_path, sshd_machine
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "default_path",
     "raw_machine",
     "scripted_machine",
+    "spec_of",
     "sshd_machine",
 ]

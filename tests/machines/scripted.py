@@ -5,10 +5,12 @@ Servers that misbehave above SSH: asyncssh in this event loop, each exec played 
 from __future__ import annotations
 
 import asyncio
+import json
+from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import asyncssh
@@ -50,6 +52,14 @@ class ScriptedMachine:
         return Target(self.host, self.port, self.user, self.key.private_key, pinned, LOOPBACK)
 
 
+def spec_of(process: Exec) -> dict[str, Any]:
+    """What a launch asks for: the word behind `--spec`."""
+    words = (process.command or "").split()
+    word = words[words.index("--spec") + 1]
+    spec: dict[str, Any] = json.loads(urlsafe_b64decode(word + "=="))
+    return spec
+
+
 async def _silent(process: Exec, marker: str) -> None:
     """Never says a word."""
     await process.stdin.read()
@@ -78,8 +88,8 @@ async def _greeting(process: Exec, marker: str) -> None:
 
 
 async def _mid_line(process: Exec, marker: str) -> None:
-    """Half a line, then the whole connection goes."""
-    await process.stdin.readline()
+    """Half a line, then the whole connection goes, once something was heard of the client."""
+    await process.stdin.read(1)
     process.stdout.write(_begin(marker) + b"half a li")
     await process.stdout.drain()
     process.get_extra_info("connection").abort()
@@ -91,8 +101,8 @@ async def _drops(process: Exec, marker: str) -> None:
 
 
 async def _polite_goodbye(process: Exec, marker: str) -> None:
-    """Half a line, then a regular SSH disconnect."""
-    await process.stdin.readline()
+    """Half a line, then a regular SSH disconnect, once something was heard of the client."""
+    await process.stdin.read(1)
     process.stdout.write(_begin(marker) + b"half a li")
     await process.stdout.drain()
     process.get_extra_info("connection").disconnect(asyncssh.DISC_BY_APPLICATION, "bye")

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from remote_agent.machine import series
-from tests.machines import SCRIPTS, Exec
+from tests.machines import SCRIPTS, Exec, spec_of
 
 MEASURED: Final = 0.03  # seconds: these machines answer at once, and an H100 could be as fast
 Play = Callable[["Benchmark"], Awaitable[None]]
@@ -76,7 +76,7 @@ def scripted(name: str, play: Play) -> str:
         if " clean " in f" {process.command} ":
             process.stdout.write(f"@harborx {marker} cleaned\n".encode())
             return
-        spec = json.loads(await process.stdin.readline())
+        spec = spec_of(process)
         process.stdout.write(f"@harborx {marker} begin started\n".encode())
         await play(Benchmark(process, marker, spec))
 
@@ -226,7 +226,7 @@ async def _will_not_clean(process: Exec, marker: str) -> None:
     if " clean " in f" {process.command} ":
         process.stdout.write(f"@harborx {marker} refused 99\n".encode())
         return
-    spec = json.loads(await process.stdin.readline())
+    spec = spec_of(process)
     process.stdout.write(f"@harborx {marker} begin started\n".encode())
     await _holds(Benchmark(process, marker, spec))
 
@@ -244,7 +244,7 @@ def busy(name: str, answer: str) -> str:
         if launches == 1:
             process.stdout.write(f"@harborx {marker} busy {answer}\n".encode())
             return
-        spec = json.loads(await process.stdin.readline())
+        spec = spec_of(process)
         process.stdout.write(f"@harborx {marker} begin started\n".encode())
         await _good(Benchmark(process, marker, spec))
 

@@ -74,7 +74,7 @@ async def test_a_machine_is_tested_from_request_to_result(
     )
     states = [event.body["state"] for event in told if event.type == "state"]
     assert states == ["connecting", "preparing", "running", "judging"]
-    assert _pushed(told) == "scp"
+    assert _pushed(told) == "exec"
 
     # The same machine again, now claiming a GPU it has not: the agent is there, the claim fails.
     liar = await marketplace.onboard(machine.target(), gpu_name="NVIDIA H100")

@@ -18,6 +18,7 @@ from orchestrator.domain.errors import (
     HostUnreachable,
     LoginRefused,
 )
+from orchestrator.ssh import quick_login
 from orchestrator.ssh.addresses import AddressPolicy
 from orchestrator.ssh.connection import Deadlines, connect
 from orchestrator.ssh.host_keys import first_contact
@@ -105,11 +106,30 @@ async def test_a_refused_key_is_a_refused_login(machine: SshdMachine) -> None:
 
 
 async def test_a_server_that_lets_in_anybody_is_refused() -> None:
-    """A login that proved nothing about our key is not accepted."""
+    """Where it is asked for, a login that proved nothing about our key is not accepted."""
     async with scripted_machine(trivial=True) as machine:
         with pytest.raises(LoginRefused):
-            async with connect(machine.target()):
+            async with connect(machine.target(), probing=True):
                 pass
+
+
+@pytest.mark.parametrize("probing", [True, False])
+async def test_a_login_is_one_request(machine: SshdMachine, probing: bool) -> None:
+    """We sign at once: no try without a key, no question whether it would do; but where the machine is probed."""
+    async with connect(machine.target(), probing=probing):
+        pass
+    assert machine.log.count("Postponed publickey") == probing
+    assert machine.log.count("Accepted publickey") == 1
+
+
+async def test_an_asyncssh_of_another_shape_logs_in_its_own_way(
+    machine: SshdMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What we need to know of asyncssh is looked for; where it is missing the login takes longer and works."""
+    monkeypatch.setattr(quick_login, "_PROBE", [b"another"])
+    async with connect(machine.target()):
+        pass
+    assert machine.log.count("Postponed publickey") == 1
 
 
 @pytest.mark.parametrize("user", ["a\0b", "\ue000", "nobody-here"])

@@ -35,7 +35,7 @@ async def following_of(script: str, agent: AgentArchive) -> AsyncIterator[Follow
     async with (
         scripted_machine(script) as machine,
         connect(machine.target()) as connection,
-        launch(connection, agent, Order("run-1", 1)) as following,
+        launch(connection, agent, Order("run-1", 1), expected=False) as following,
     ):
         yield following
 

@@ -44,12 +44,12 @@ def stored(machine: SshdMachine, agent: AgentArchive) -> Path:
 async def test_a_fresh_machine_gets_the_agent_and_runs_it(
     machine: SshdMachine, agent: AgentArchive
 ) -> None:
-    """The first launch pushes by SCP, starts the run, and gives its bytes and its end."""
+    """The first launch brings the agent along, starts the run, and gives its bytes and its end."""
     async with (
         connect(machine.target()) as connection,
         launch(connection, agent, Order("run-1", 1, 0, ONE_LINE)) as following,
     ):
-        assert (following.attached, following.pushed) == (False, "scp")
+        assert (following.attached, following.pushed) == (False, "exec")
         assert await everything(following) == BOTH
         assert following.end is not None
         assert (following.end.status, following.end.bytes) == (3, len(BOTH))
@@ -136,7 +136,7 @@ async def test_a_damaged_agent_is_replaced(
         connect(machine.target()) as connection,
         launch(connection, agent, Order("run-1", 1, 0, ONE_LINE)) as following,
     ):
-        assert following.pushed == "scp"
+        assert following.pushed == "exec"
         assert await everything(following) == BOTH
     assert stored(machine, agent).read_bytes() == agent.content
 
@@ -151,7 +151,7 @@ async def test_half_a_push_is_not_taken_for_an_agent(
         connect(machine.target()) as connection,
         launch(connection, agent, Order("run-1", 1, 0, ONE_LINE)) as following,
     ):
-        assert following.pushed == "scp"
+        assert following.pushed == "exec"
         assert await everything(following) == BOTH
 
 
@@ -181,9 +181,9 @@ async def test_a_machine_without_python_says_so(
 
 
 async def test_an_old_python_is_passed_over(tmp_path: Path, agent: AgentArchive) -> None:
-    """A python3 before 3.8 does not hide a newer one, and does not eat the spec."""
+    """A python3 before 3.8, or one that does not start, does not hide a newer one."""
     real = str(Path(default_path().split(":")[0], "python3"))
-    old = "#!/bin/sh\ncat > /dev/null\nexit 1\n"
+    old = "#!/bin/sh\nexit 1\n"
     path = bin_folder(tmp_path / "bin", python3=old, python3_9=real)
     with sshd_machine(path=path) as machine:
         async with (
@@ -224,10 +224,50 @@ async def test_the_login_shell_does_not_matter(shell: str, agent: AgentArchive) 
             assert await everything(following) == BOTH
 
 
-def test_the_script_survives_every_login_shell() -> None:
+@pytest.mark.parametrize("text", [agent_call.script(), agent_call.boot()])
+def test_the_script_survives_every_login_shell(text: str) -> None:
     """No character of it means something inside single quotes of sh, bash, zsh, fish or csh."""
-    assert not set(agent_call.script()) & set("'\\!\n")
-    assert agent_call.script().isascii()
+    assert not set(text) & set("'\\!\n")
+    assert text.isascii()
+
+
+@pytest.mark.parametrize("expected", [True, False])
+async def test_a_wrong_guess_costs_time_and_nothing_else(
+    machine: SshdMachine, agent: AgentArchive, expected: bool
+) -> None:
+    """An agent that is sent though it is there, or awaited though it is not, runs all the same, in one session."""
+    if not expected:
+        stored(machine, agent).parent.mkdir(parents=True)
+        stored(machine, agent).write_bytes(agent.content)
+    async with (
+        connect(machine.target()) as connection,
+        launch(connection, agent, Order("run-1", 1, 0, ONE_LINE), expected=expected) as following,
+    ):
+        assert following.pushed == ("exec" if expected else None)
+        assert await everything(following) == BOTH
+    assert machine.log.count("Starting session") == 1
+    assert stored(machine, agent).read_bytes() == agent.content
+
+
+async def test_scp_takes_over_where_the_exec_brings_nothing(
+    tmp_path: Path, agent: AgentArchive
+) -> None:
+    """A machine whose interpreter gets nothing from the exec's stdin, twice, is sent the agent by SCP."""
+    real = str(Path(default_path().split(":")[0], "python3"))
+    deaf = f"""#!/bin/sh
+tried=$(cat "$HOME/tried" 2> /dev/null)
+echo "x$tried" > "$HOME/tried"
+if [ ${{#tried}} -lt 2 ]; then exit 0; fi
+exec {real} "$@"
+"""
+    path = bin_folder(tmp_path / "bin", python3=deaf)
+    with sshd_machine(path=path) as machine:
+        async with (
+            connect(machine.target()) as connection,
+            launch(connection, agent, Order("run-1", 1, 0, ONE_LINE)) as following,
+        ):
+            assert following.pushed == "scp"
+            assert await everything(following) == BOTH
 
 
 @pytest.mark.parametrize("run_id", ["", "a b", "x;reboot", "$(x)", "../..'", "a\nb", "x" * 200])
@@ -294,13 +334,13 @@ async def test_no_proper_answer_is_a_failed_launch(
 async def test_a_machine_that_always_wants_the_agent_gets_it_once(
     agent: AgentArchive, brief: Deadlines
 ) -> None:
-    """A machine can't have us push for ever."""
+    """A machine can't have us push for ever: twice with the exec, once by SCP, and it is over."""
     async with scripted_machine("always_missing") as machine:
         async with connect(machine.target(), deadlines=brief) as connection:
-            with pytest.raises(LaunchFailed, match="twice"):
+            with pytest.raises(LaunchFailed, match="whole"):
                 async with launch(connection, agent, Order("run-1", 1), deadlines=brief):
                     pass
-        assert sum("--marker" in command for command in machine.execs) == 2
+        assert sum("--marker" in command for command in machine.execs) == 3
 
 
 async def test_a_refusal_by_a_newer_epoch_is_final(agent: AgentArchive) -> None:

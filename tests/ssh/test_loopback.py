@@ -53,14 +53,14 @@ async def say(connection: Connection, command: str, stdin: bytes = b"") -> tuple
 async def test_a_whole_launch_works_here(
     here: LoopbackMachine, agent: AgentArchive, tmp_path: Path
 ) -> None:
-    """First contact, login, SCP, launch and follow work as on any machine."""
+    """First contact, login, push, launch and follow work as on any machine."""
     assert await first_contact(target(here).endpoint) == here.host_key
     order = Order("run-1", 1, 0, spec(first="x" * 1023 + "\n", times=2048, status=4))
     async with (
         connect(target(here)) as connection,
         launch(connection, agent, order) as following,
     ):
-        assert following.pushed == "scp"
+        assert following.pushed == "exec"
         assert len(await everything(following)) == 2 * 1024 * 1024
         assert following.end is not None
         assert following.end.status == 4

@@ -22,6 +22,7 @@ from bench.attacks.hostile.machines.door import (
     marker_of,
     packet_on,
     silence,
+    spec_of,
 )
 from tests.runs.machines import Benchmark
 
@@ -287,7 +288,7 @@ def telling(play: Play, *silenced: int) -> Door:
         if " clean " in f" {process.command} ":
             process.stdout.write(f"@harborx {marker} cleaned\n".encode())
         else:
-            spec = json.loads(await process.stdin.readline())
+            spec = spec_of(process)
             process.stdout.write(f"@harborx {marker} begin started\n".encode())
             await play(Benchmark(process, marker, spec))
             await process.stdout.drain()
