@@ -17,6 +17,10 @@ from typing import Any, Final
 from bench import report
 
 BENCHMARKS: Final = {  # the module in bench/ and the function there
+    "ssh-cold": "ssh_peers.cold:cold",
+    "ssh-delay": "ssh_peers.cold:delay",
+    "ssh-warm": "ssh_peers.cold:warm",
+    "fleet-100": "ssh_peers.fleet:measure",
     "first-byte": "first_byte:measure",
     "help": "help_time:measure",
     "demo": "demo_time:measure",

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import asyncssh
 
@@ -32,7 +32,7 @@ _WAIT: Final = 20.0
 _LISTENS: Final = "Server listening on"
 
 _SSHD_CONFIG: Final = """\
-ListenAddress 127.0.0.1
+{listen}
 Port {port}
 HostKey {folder}/host_key
 AuthorizedKeysFile {folder}/authorized_keys
@@ -48,9 +48,11 @@ PrintMotd no
 LogLevel VERBOSE
 ClientAliveInterval 15
 SetEnv HOME={home} PATH={path} TMPDIR={home}
-ForceCommand cd "$HOME" && exec {shell} -c "$SSH_ORIGINAL_COMMAND"
+ForceCommand {own}cd "$HOME" && exec {shell} -c "$SSH_ORIGINAL_COMMAND"
 {subsystem}
 """
+# SSH_CONNECTION is the client's address and port, and then ours.
+_OWN_HOME: Final = 'at=${SSH_CONNECTION#* * }; export HOME="$HOME/${at%% *}"; mkdir -p "$HOME"; '
 
 
 @dataclass
@@ -64,6 +66,7 @@ class SshdMachine:
     key: KeyPair
     host_key: str
     host: str = "127.0.0.1"
+    within: tuple[str, ...] = ()  # what puts a command where sshd runs
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -118,7 +121,7 @@ class SshdMachine:
         with (self.folder / "sshd.log").open("ab") as log:
             before = self.log.count(_LISTENS)  # of an earlier start
             self._process = subprocess.Popen(
-                [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")],
+                [*self.within, SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")],
                 stdin=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
@@ -150,9 +153,12 @@ def sshd_machine(
     sftp: bool = True,
     host_key_type: str = "ssh-ed25519",
     shell: str = "/bin/sh",
+    addresses: tuple[str, ...] = ("127.0.0.1",),
+    within: tuple[str, ...] = (),
+    own_homes: bool = False,
 ) -> Iterator[SshdMachine]:
     """
-    A real sshd on a free port of 127.0.0.1 with a home of its own, which lets in `machine.key`.
+    A real sshd on a free port of `addresses` with a home of its own (or one for each address), which lets in `machine.key`.
     `path` is the PATH of its logins (see `bin_folder`), by default with a real python3; `shell`
     runs their commands.
     """
@@ -160,7 +166,10 @@ def sshd_machine(
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="hx-", dir="/tmp"))
     try:
-        machine = _started(folder, path or default_path(), sftp, host_key_type, shell)
+        listen = "\n".join(f"ListenAddress {address}" for address in addresses)
+        where = {"host": addresses[0], "within": within}
+        filled = {"listen": listen, "own": _OWN_HOME if own_homes else "", "shell": shell}
+        machine = _started(folder, path or default_path(), sftp, host_key_type, filled, where)
         try:
             yield machine
         finally:
@@ -189,20 +198,28 @@ def bin_folder(folder: Path, *, tools: tuple[str, ...] = TOOLS, **programs: str)
     return str(folder)
 
 
-def _started(folder: Path, path: str, sftp: bool, host_key_type: str, shell: str) -> SshdMachine:
+def _started(
+    folder: Path,
+    path: str,
+    sftp: bool,
+    host_key_type: str,
+    filled: dict[str, str],
+    where: dict[str, Any],
+) -> SshdMachine:
     home = folder / "home"
     home.mkdir(mode=0o700)
     key = generate_key_pair()
     host_key = _write_host_key(folder, _new_host_key(host_key_type))
     for _ in range(5):
-        machine = SshdMachine(folder, home, _free_port(), getpass.getuser(), key, host_key)
+        user = getpass.getuser()
+        machine = SshdMachine(folder, home, _free_port(), user, key, host_key, **where)
         server = next(filter(os.path.exists, _SFTP_SERVERS), "internal-sftp")
         config = _SSHD_CONFIG.format(
             port=machine.port,
             folder=folder,
             home=home,
             path=path,
-            shell=shell,
+            **filled,
             subsystem=f"Subsystem sftp {server}" if sftp else "",
         )
         (folder / "sshd_config").write_text(config)
