@@ -31,16 +31,22 @@ else:
 
 
 def plain() -> bytes:
-    """What tools are given: a runnable archive of `SIZE` bytes, as `python -m zipapp` makes it."""
-    bare = len(_packed(b"", zipfile.ZIP_STORED))
-    return _packed(_modules()[: SIZE - bare], zipfile.ZIP_STORED)
+    """A runnable archive of `SIZE` bytes, as `python -m zipapp` makes it: what every client is given."""
+    return _archive(zipfile.ZIP_STORED)
 
 
-def packed() -> AgentArchive:
-    """The same, as the product packs what it pushes."""
-    bare = len(_packed(b"", zipfile.ZIP_STORED))
-    content = _packed(_modules()[: SIZE - bare], zipfile.ZIP_DEFLATED)
+def packed() -> bytes:
+    """The same code as the product packs its own agent, which is what it would push."""
+    return _archive(zipfile.ZIP_DEFLATED)
+
+
+def agent(content: bytes) -> AgentArchive:
     return AgentArchive(content, hashlib.sha256(content).hexdigest())
+
+
+def _archive(method: int) -> bytes:
+    bare = len(_packed(b"", zipfile.ZIP_STORED))
+    return _packed(_modules()[: SIZE - bare], method)
 
 
 def _modules() -> bytes:

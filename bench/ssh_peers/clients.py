@@ -36,11 +36,12 @@ class Driver:
 
     place: Place
     words: tuple[str, ...]
+    asked: dict[str, Any] = field(default_factory=dict)
     _process: subprocess.Popen[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._process = subprocess.Popen(
-            [*self.place.line.client, *self.words, json.dumps(self.place.told())],
+            [*self.place.line.client, *self.words, json.dumps({**self.place.told(), **self.asked})],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -114,8 +115,9 @@ class Commands:
 Client = Driver | Commands
 
 
-def ours(place: Place) -> Client:
-    return Driver(place, (sys.executable, "-m", "bench.ssh_peers.ours"))
+def ours(place: Place, *, packed: bool = False) -> Client:
+    """`packed`: the archive is made as the product makes its own, and not as the tools' is."""
+    return Driver(place, (sys.executable, "-m", "bench.ssh_peers.ours"), {"packed": packed})
 
 
 def fabric(place: Place) -> Client:

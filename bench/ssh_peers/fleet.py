@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from bench.goals import Goal, of_samples, times_faster
 from bench.ssh_peers import clients
-from bench.ssh_peers.line import alone, require_namespaces
+from bench.ssh_peers.line import alone, lacking
 from bench.ssh_peers.rounds import Makers, play, playing, versions
 
 HOSTS: Final = 100
@@ -25,7 +25,8 @@ _TARGETS: Final = {"Ansible": 25.0, "pyinfra": 3.0, "parallel-ssh": 1.4}
 
 def measure(hosts: int = HOSTS, rounds: int = ROUNDS, makers: Makers = _PEERS) -> dict[str, Any]:
     """Seconds for all, and milliseconds of the client's CPU for each; all hosts are addresses of one sshd."""
-    require_namespaces()
+    if needed := lacking():
+        return {"skipped": f"it needs {needed}"}
     addresses = [f"127.0.{1 + number // 250}.{1 + number % 250}" for number in range(hosts)]
     with alone() as line, playing(line, makers, *addresses) as (at, players):
         taken = play(at, players, "cold", rounds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -25,22 +26,20 @@ class Line:
     server: tuple[str, ...] = ()
 
 
-def require_namespaces() -> None:
-    """Raises `SystemExit` with the reason where there can be no network namespaces and TUN devices."""
+def lacking() -> str:
+    """What there would have to be for network namespaces and TUN devices; empty where it is there."""
     missing = {
         "root": os.geteuid() != 0,
         "iproute2": shutil.which("ip") is None,
         "/dev/net/tun": not os.path.exists("/dev/net/tun"),
     }
-    if any(missing.values()):
-        needed = ", ".join(name for name, lacks in missing.items() if lacks)
-        raise SystemExit(f"this benchmark needs {needed}")
+    return ", ".join(name for name, lacks in missing.items() if lacks)
 
 
 @contextmanager
 def alone() -> Iterator[Line]:
     """A namespace with a loopback only, where a server may listen on every address of it and nobody else comes."""
-    name = f"hx-alone-{os.getpid()}"
+    name = f"hx-alone-{secrets.token_hex(3)}"
     _run("ip", "netns", "add", name)
     try:
         within = ("ip", "netns", "exec", name)
@@ -53,7 +52,8 @@ def alone() -> Iterator[Line]:
 @contextmanager
 def delayed(round_trip: float) -> Iterator[Line]:
     """A line with this round trip, in seconds. Raises `OSError` or `CalledProcessError` where it can't be had."""
-    names = [f"hx-{side}-{os.getpid()}" for side in ("near", "far")]
+    own = secrets.token_hex(3)
+    names = [f"hx-{side}-{own}" for side in ("near", "far")]
     with ExitStack() as stack:
         for name in names:
             _run("ip", "netns", "add", name)

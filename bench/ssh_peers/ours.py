@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from bench.ssh_peers.agent_file import LINES, packed
+from bench.ssh_peers.agent_file import LINES, agent, packed, plain
 from orchestrator.ssh.addresses import AddressPolicy
 from orchestrator.ssh.agent_archive import AgentArchive
 from orchestrator.ssh.connection import Connection, Target, connect
@@ -24,7 +24,7 @@ from orchestrator.ssh.launch import Order, launch
 
 async def main(place: dict[str, Any], key: str) -> None:
     """`cold` and `warm` rounds until stdin ends; the first warm one opens the connection that they keep."""
-    agent = packed()
+    content = agent(packed() if place["packed"] else plain())
     targets = [_target(place, host, key) for host in place["hosts"]]
     target = targets[0]
     async with AsyncExitStack() as stack:
@@ -32,14 +32,14 @@ async def main(place: dict[str, Any], key: str) -> None:
         while line := (await asyncio.to_thread(sys.stdin.readline)).strip():
             if line == "warm" and kept is None:
                 kept = await stack.enter_async_context(connect(target))
-                await fetched(kept, agent, expected=False)
+                await fetched(kept, content, expected=False)
             began, spent = time.perf_counter(), time.process_time()
             if line == "warm" and kept is not None:
-                await fetched(kept, agent, expected=True)
+                await fetched(kept, content, expected=True)
             else:
                 async with asyncio.TaskGroup() as group:
                     for each in targets:
-                        group.create_task(_cold(each, agent))
+                        group.create_task(_cold(each, content))
             told = {
                 "ms": (time.perf_counter() - began) * 1000,
                 "cpu_ms": (time.process_time() - spent) * 1000,
@@ -47,16 +47,16 @@ async def main(place: dict[str, Any], key: str) -> None:
             print(json.dumps(told), flush=True)
 
 
-async def _cold(target: Target, agent: AgentArchive) -> None:
+async def _cold(target: Target, content: AgentArchive) -> None:
     async with connect(target) as connection:
-        await fetched(connection, agent, expected=False)
+        await fetched(connection, content, expected=False)
 
 
-async def fetched(connection: Connection, agent: AgentArchive, *, expected: bool) -> None:
+async def fetched(connection: Connection, content: AgentArchive, *, expected: bool) -> None:
     """One launch on the connection, followed to its end. Raises `AssertionError` for anything but the whole result."""
     order = Order(str(uuid4()), epoch=1, spec="{}")
     got = b""
-    async with launch(connection, agent, order, expected=expected) as following:
+    async with launch(connection, content, order, expected=expected) as following:
         async for chunk in following.chunks(deadline=asyncio.get_running_loop().time() + 60):
             got += chunk
     if got.count(b"\n") != LINES or following.end is None or following.end.status != 0:

@@ -222,6 +222,11 @@ def packets_of_nothing() -> Door:
     return Door(met=lambda conn: confirm(conn, window=1 << 20, largest=0))
 
 
+def packets_of_one() -> Door:
+    """Takes packets of one byte only, of which the agent would be many."""
+    return Door(met=lambda conn: confirm(conn, window=1 << 20, largest=1))
+
+
 def window_of_nothing() -> Door:
     """Has a window of 0, and never opens it."""
     return Door(met=lambda conn: confirm(conn, window=0, largest=32768))
@@ -288,14 +293,19 @@ def goes_deaf_and_dumb() -> Door:
 
 _DOORS: Final[dict[Callable[[], Door], frozenset[str]]] = {
     **dict.fromkeys((never_newkeys, only_compressed, rekeys_at_each_packet), UNREACHED | BROKEN),
-    **dict.fromkeys((service_never_accepted, login_never_answered, key_never_answered), UNREACHED),
+    **dict.fromkeys((login_never_answered,), UNREACHED),
+    # We sign without waiting for that, so they let us in.
+    **dict.fromkeys((service_never_accepted, key_never_answered), NO_LAUNCH),
     **dict.fromkeys((login_banners,), UNREACHED),
-    **dict.fromkeys((half_a_login, nobody_gets_in, anybody_gets_in, asks_for_a_password), REFUSED),
+    **dict.fromkeys((half_a_login, nobody_gets_in, asks_for_a_password), REFUSED),
+    **dict.fromkeys((anybody_gets_in,), REFUSED | NO_LAUNCH),
     **dict.fromkeys((ignore_flood, debug_flood, unknown_packets, pings), NO_LAUNCH),
     **dict.fromkeys((global_requests, host_keys_for_ever, opens_sessions, opens_x11), NO_LAUNCH),
     **dict.fromkeys((opens_forwarded, opens_agent, garbage_in_keys, unknown_channel), NO_LAUNCH),
     **dict.fromkeys((refuses_sessions, session_never_opened, exec_never_answered), NO_LAUNCH),
-    **dict.fromkeys((exec_refused, packets_of_nothing, window_of_nothing), NO_LAUNCH),
+    **dict.fromkeys(
+        (exec_refused, packets_of_nothing, packets_of_one, window_of_nothing), NO_LAUNCH
+    ),
     **dict.fromkeys((window_of_everything, beyond_the_window, strange_streams), NO_LAUNCH),
     **dict.fromkeys((requests_on_our_channel, goes_deaf_and_dumb), NO_LAUNCH),
 }
