@@ -32,6 +32,8 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'harborx_api') THEN
         CREATE ROLE harborx_api LOGIN NOINHERIT NOBYPASSRLS NOCREATEROLE NOCREATEDB;
         ALTER ROLE harborx_api SET statement_timeout = '10s';
+        -- To plan a query over all months of results costs ten times what it does: once a connection is enough.
+        ALTER ROLE harborx_api SET plan_cache_mode = 'force_generic_plan';
         ALTER ROLE harborx_api SET idle_in_transaction_session_timeout = '10s';
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'harborx_worker') THEN
@@ -467,6 +469,8 @@ CREATE INDEX gpu_test_runs_finished ON gpu_test_runs (instance_id, finished_at D
     WHERE finished_at IS NOT NULL;
 -- Those that a worker has begun: how they move is told to whoever watches the fleet.
 CREATE INDEX gpu_test_runs_moving ON gpu_test_runs (user_id) WHERE finished_at IS NULL AND epoch > 0;
+-- By age, for what is kept for a time only; and the key of a run's one result.
+CREATE UNIQUE INDEX gpu_test_runs_ended ON gpu_test_runs (finished_at, id, user_id);
 CREATE INDEX gpu_test_runs_to_clean ON gpu_test_runs (clean_due_at) WHERE clean_due_at IS NOT NULL;
 
 CREATE TABLE gpu_test_events (
@@ -481,8 +485,12 @@ CREATE TABLE gpu_test_events (
     FOREIGN KEY (user_id, run_id) REFERENCES gpu_test_runs (user_id, id) ON DELETE CASCADE
 );
 
+-- A table a month of created_at (UTC): what is older than anybody wants goes with its month, and an instance's newest
+-- are looked for in the newest months only. Months are made ahead (make_result_months); what none was made for is in
+-- the default one until its month is. Of a run, created_at is when it ended: so there is one a run, and it is looked
+-- for in one month.
 CREATE TABLE gpu_test_results (
-    id                           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    id                           uuid NOT NULL DEFAULT gen_random_uuid(),
     gpu_instance_id              uuid NOT NULL,
     user_id                      uuid NOT NULL,
     run_id                       uuid,  -- null for a result that an agent run by hand submitted
@@ -548,11 +556,13 @@ CREATE TABLE gpu_test_results (
     raw_results                  jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(raw_results) < 655360),
     created_at                   timestamptz NOT NULL DEFAULT now(),
 
+    PRIMARY KEY (id, created_at),
     CHECK ((source = 'pushed') = (run_id IS NOT NULL)),
-    UNIQUE (run_id, user_id),
+    UNIQUE (run_id, user_id, created_at),
     FOREIGN KEY (user_id, gpu_instance_id) REFERENCES gpu_instances (user_id, id) ON DELETE CASCADE,
-    FOREIGN KEY (user_id, run_id) REFERENCES gpu_test_runs (user_id, id) ON DELETE CASCADE
-);
+    FOREIGN KEY (user_id, run_id, created_at) REFERENCES gpu_test_runs (user_id, id, finished_at) ON DELETE CASCADE
+) PARTITION BY RANGE (created_at);
+CREATE TABLE gpu_test_results_default PARTITION OF gpu_test_results DEFAULT;
 CREATE INDEX gpu_test_results_instance ON gpu_test_results (gpu_instance_id, created_at DESC, id DESC);
 -- For trends: read from the index alone, row security included.
 CREATE INDEX gpu_test_results_trend ON gpu_test_results (gpu_instance_id, created_at DESC, id DESC)
@@ -599,6 +609,8 @@ CREATE TABLE gpu_test_telemetry (
     PRIMARY KEY (run_id, gpu_index),
     FOREIGN KEY (user_id, run_id) REFERENCES gpu_test_runs (user_id, id) ON DELETE CASCADE
 );
+
+ALTER TABLE gpu_test_telemetry ALTER packed SET STORAGE EXTERNAL;  -- it is compressed already
 
 -- A POST that is sent again with its Idempotency-Key is answered, not carried out, again. The row is written in the
 -- transaction of what it stands for; a second request with the key waits at the primary key until that is decided.
@@ -1270,6 +1282,93 @@ BEGIN
 END
 $$;
 
+-- ---------------------------------------------------------------------------------------------------
+-- Months of results. These run as the owner of the tables, so that no role of ours needs to be: nobody but service_role may
+-- call them, and nothing that a caller says becomes a statement.
+-- ---------------------------------------------------------------------------------------------------
+
+-- Nobody reads or writes a month but through gpu_test_results; whoever could would see as little as there.
+CREATE FUNCTION guard_result_month(p_month regclass) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    EXECUTE format('REVOKE ALL ON %s FROM PUBLIC, anon, authenticated, service_role, harborx_api, harborx_worker', p_month);
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', p_month);
+    EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', p_month);
+    EXECUTE format('CREATE POLICY own ON %s TO authenticated USING (user_id = (SELECT auth.uid()))'
+                   ' WITH CHECK (user_id = (SELECT auth.uid()))', p_month);
+END
+$$;
+
+-- Make this month, so many after it, and those whose results are in the default one, which are moved; the names of those
+-- that were missing. Raises lock_not_available rather than have the API wait behind it: it is tried again soon.
+CREATE FUNCTION make_result_months(p_ahead integer) RETURNS text[]
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '250ms' AS $$
+DECLARE
+    -- The owner of a table whose row security is forced sees nothing of it, unless it is a superuser.
+    blind CONSTANT boolean := row_security_active('public.gpu_test_results_default');
+    columns CONSTANT text := (
+        SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+        WHERE attrelid = 'public.gpu_test_results'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '');
+    month timestamp;
+    name text;
+    bounds text;
+    made text[] := '{}';
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('harborx result months'));
+    IF blind THEN
+        ALTER TABLE public.gpu_test_results_default NO FORCE ROW LEVEL SECURITY;
+    END IF;
+    FOR month IN
+        SELECT date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => n)
+        FROM generate_series(0, least(p_ahead, 24)) n
+        UNION SELECT date_trunc('month', created_at AT TIME ZONE 'UTC') FROM public.gpu_test_results_default
+        WHERE isfinite(created_at) ORDER BY 1
+    LOOP
+        name := 'gpu_test_results_' || to_char(month, 'YYYY_MM');
+        CONTINUE WHEN to_regclass('public.' || name) IS NOT NULL;
+        bounds := format('%L AND created_at < %L', month AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC');
+        EXECUTE format('CREATE TABLE public.%I (LIKE public.gpu_test_results INCLUDING ALL)', name);
+        EXECUTE format('WITH moved AS (DELETE FROM public.gpu_test_results_default WHERE created_at >= %1$s RETURNING %2$s)'
+                       ' INSERT INTO public.%3$I (%2$s) SELECT %2$s FROM moved', bounds, columns, name);
+        EXECUTE format('ALTER TABLE public.gpu_test_results ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+                       name, month AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC');
+        PERFORM guard_result_month(to_regclass('public.' || name));
+        made := made || name;
+    END LOOP;
+    IF blind THEN
+        ALTER TABLE public.gpu_test_results_default FORCE ROW LEVEL SECURITY;
+    END IF;
+    RETURN made;
+END
+$$;
+
+-- The months that there are, with the bytes that they take, the oldest first; the default one has no begin.
+CREATE FUNCTION result_months() RETURNS TABLE (name text, begins timestamptz, bytes bigint, results bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT c.relname::text, to_timestamp(substring(c.relname FROM '\d{4}_\d\d$') || ' +00', 'YYYY_MM TZH'),
+           pg_total_relation_size(c.oid), greatest(c.reltuples, 0)::bigint
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'public.gpu_test_results'::regclass ORDER BY 2, 1
+$$;
+
+-- Drop the oldest month that ended at least so many months ago, this one not counted; its name, or null where there is
+-- none. One at a time: everybody who reads results waits for it, and so does it for them, but not long.
+CREATE FUNCTION drop_result_month(p_kept integer) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '250ms' AS $$
+DECLARE
+    oldest text;
+BEGIN
+    SELECT m.name INTO oldest FROM result_months() m
+    WHERE m.begins < (date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => greatest(p_kept, 1)))
+                     AT TIME ZONE 'UTC'
+    ORDER BY m.begins LIMIT 1;
+    IF oldest IS NOT NULL THEN
+        EXECUTE format('DROP TABLE public.%I', oldest);
+    END IF;
+    RETURN oldest;
+END
+$$;
+
 DO $doors$
 DECLARE
     door text;
@@ -1313,7 +1412,7 @@ DECLARE
 BEGIN
     FOR ours IN
         SELECT c.relname, c.relkind FROM pg_class c
-        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'S')
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'S')
           AND (c.relname LIKE 'procrastinate%' OR c.relname LIKE 'gpu\_%' OR c.relname IN (
                'profiles', 'accounts', 'sessions', 'api_keys', 'attempts', 'supplier_profiles', 'connection_checks', 'host_authorities',
                'contact_rates', 'performance_metrics', 'idempotency_keys', 'audit_log', 'audit_log_id_seq',
@@ -1328,6 +1427,8 @@ $revoke$;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO service_role;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO service_role;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO service_role;
+REVOKE ALL ON FUNCTION guard_result_month(regclass), make_result_months(integer), result_months(), drop_result_month(integer)
+    FROM PUBLIC, anon, authenticated, harborx_api;
 
 GRANT SELECT ON profiles, gpu_instances, gpu_test_runs, gpu_test_events, gpu_test_results, gpu_test_firings,
                 gpu_test_figures, gpu_test_telemetry, sessions, audit_log TO authenticated;
@@ -1399,14 +1500,27 @@ BEGIN
 END
 $security$;
 
+SELECT guard_result_month('gpu_test_results_default');
+SELECT make_result_months(3);
+
 -- ---------------------------------------------------------------------------------------------------
 -- The version of this file: raised with every change of it.
 -- ---------------------------------------------------------------------------------------------------
+
+-- ---------------------------------------------------------------------------------------------------
+-- The engine's queue, when many wait in it.
+-- ---------------------------------------------------------------------------------------------------
+
+-- Whether a job's lock is held is asked for each job that is looked at: without this, by reading an index of all of them.
+CREATE INDEX procrastinate_jobs_lock_first ON procrastinate_jobs (lock) WHERE status IN ('todo', 'doing');
+-- The first job is wanted, and not all of them in order: the planner, told nothing of a queue that just filled, sorts them all.
+ALTER FUNCTION procrastinate_fetch_job_v2(varchar[], bigint) SET enable_sort = off;
+ALTER FUNCTION procrastinate_fetch_job_v2(varchar[], bigint) SET enable_bitmapscan = off;
 
 CREATE TABLE harborx_schema (
     version     integer NOT NULL,
     applied_at  timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO harborx_schema (version) VALUES (5);
+INSERT INTO harborx_schema (version) VALUES (6);
 REVOKE ALL ON harborx_schema FROM PUBLIC, anon, authenticated;
 GRANT SELECT ON harborx_schema TO harborx_api, service_role;

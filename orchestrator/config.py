@@ -89,6 +89,14 @@ class ServerSettings(_Group):
     audit_days: Annotated[
         int, Field(ge=1, le=36_500, description="How long the audit log is kept.")
     ] = 400
+    result_months: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1200,
+            description="Whole months that results and their runs are kept beside this one; 0: for ever.",
+        ),
+    ] = 0
     rate_limit_reads: Annotated[
         int,
         Field(ge=0, description="Requests a minute that a supplier may read with; 0: any number."),
@@ -187,6 +195,18 @@ class SshSettings(_Group):
     connect_attempts: Annotated[
         int, Field(ge=1, le=10, description="Tries before a machine counts as unreachable.")
     ] = 3
+    warm_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=600,
+            description="How long a connection stays open after a run, for the instance's next one; 0: not at all.",
+        ),
+    ] = 60.0
+    warm_connections: Annotated[
+        int,
+        Field(ge=0, le=10_000, description="Such connections of a worker; the oldest is closed."),
+    ] = 256
 
 
 class AuthSettings(_Group):

@@ -1,6 +1,5 @@
 """Where this agent's own code lies, and how to start it once more."""
 
-import hashlib
 import os
 from typing import List, Optional
 
@@ -24,6 +23,8 @@ def sha256() -> Optional[str]:
     path = archive()
     if path is None:
         return None
+    import hashlib  # late: OpenSSL takes its time to load, and only `launch` asks
+
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
 

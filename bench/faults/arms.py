@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import shutil
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,10 +95,7 @@ class Armoury:
 
     async def _make_reachable(self, case: Case, machine: Machine) -> None:
         name = case.point.partition(":")[2]
-        if name == "push":
-            agents = machine.sshd.home / ".harborx" / "agents"
-            shutil.rmtree(agents, ignore_errors=True)
-        elif name.endswith(_FIRST_MEETING):
+        if name.endswith(_FIRST_MEETING):
             await self.world.ledger.ask(_FORGET_KEY, machine.instance_id)
 
     def _lay(self, case: Case) -> None:

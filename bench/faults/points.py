@@ -31,8 +31,6 @@ SWEEP: Final = "sweep"  # the name that stands for an instance where a sweep is 
 COMMITS: Final = (
     "claim",
     "resume",
-    "enter.connecting",
-    "target",
     "pin_host_key",
     "append.tell",
     "note",
@@ -51,10 +49,11 @@ COMMITS: Final = (
 # Passed only where a worker loses a run at the right moment; too rarely to be aimed at.
 RARE: Final = (
     *("still_ours", "clean_other", "look_after", "postpone", "withdraw"),
-    *("offer", "forget_old"),  # to an impostor; every ten minutes
+    *("offer", "forget_old", "keep_months"),  # to an impostor; every ten minutes
+    "target",  # where it was not loaded by the claim: to end a cancelled run, and for the janitor
     "remember",  # where a machine has got other host keys
 )
-STEPS: Final = ("first_contact", "connect", "push", "launch", "read", "clean_up")
+STEPS: Final = ("first_contact", "connect", "launch", "read", "clean_up")
 SWEEPS: Final = (
     *("fire_due", "take_back_stalled", "requeue_lost", "janitor_round"),
     *("forget_keys", "fail_overdue", "poll"),

@@ -10,11 +10,10 @@ from typing import Any
 
 from bench.faults.points import Failpoints, reach_step
 from orchestrator.ssh.clean import clean
-from orchestrator.ssh.connection import connect
+from orchestrator.ssh.connection import log_in
 from orchestrator.ssh.follow import Following
 from orchestrator.ssh.host_keys import first_contact
 from orchestrator.ssh.launch import launch
-from orchestrator.ssh.push import push
 
 
 def point_out(points: Failpoints) -> None:
@@ -54,8 +53,7 @@ def point_out(points: Failpoints) -> None:
 
     wrapped: tuple[tuple[Any, str, Callable[[str, Any], Any]], ...] = (
         (first_contact, "first_contact", around),
-        (connect, "connect", entering),
-        (push, "push", around),
+        (log_in, "connect", around),
         (launch, "launch", entering),
         (clean, "clean_up", around),
     )

@@ -43,10 +43,12 @@ from orchestrator.api.door import Door
 from orchestrator.api.headers import Headers
 from orchestrator.api.idempotency import REPLAYED
 from orchestrator.api.paths import is_stream
+from orchestrator.api.plain import PlainRequests
 from orchestrator.api.rates import LEFT, POLICY, Rates
 from orchestrator.api.recent import Recent
 from orchestrator.api.stream import RunWatch
 from orchestrator.api.surface import Given, Surface
+from orchestrator.database.direct import Direct
 from orchestrator.database.session import NOBODY
 
 __all__ = ["Surface", "create_app"]
@@ -59,10 +61,14 @@ def create_app(surface: Surface) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        watch, fleet = RunWatch(surface.database), FleetWatch(surface.database)
+        direct = app.state.direct = Direct(surface.database)
+        watch, fleet = RunWatch(direct), FleetWatch(surface.database)
         app.state.watch, app.state.fleet = watch, fleet
-        async with watch.polling(), fleet.polling():
-            yield
+        try:
+            async with watch.polling(), fleet.polling():
+                yield
+        finally:
+            await direct.close()
 
     app = FastAPI(
         title="Harborx orchestrator",
@@ -72,6 +78,8 @@ def create_app(surface: Surface) -> FastAPI:
         # Their pages load scripts of others, which would act with the session of whoever looks at them.
         docs_url=None,
         redoc_url=None,
+        # It would look for a provider with every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.surface = surface
     app.state.listing = Recent(surface.settings.server.listing_seconds)
@@ -118,6 +126,12 @@ def _surround(app: FastAPI, surface: Surface) -> None:
     """What every request goes through, from the inside out."""
     server = surface.settings.server
     allowed = app.state.allowed = _methods_of(app)
+    plain = {
+        "GET /v1/runs/{}": runs.get_plain_run,
+        "GET /v1/runs/{}/events": runs.follow_plain_run,
+        "POST /v1/instances/{}/runs": instances.post_plain_run,
+    }
+    app.add_middleware(PlainRequests, operations=plain)
     app.add_middleware(Door, settings=server, allowed=allowed)
     app.add_middleware(Rates, settings=server)
     # Within all that completes an answer; Starlette's own handler would stand outside of it.

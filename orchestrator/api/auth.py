@@ -35,6 +35,7 @@ _AUDIENCE: Final = "authenticated"
 _OUR_ALGORITHM: Final = "HS256"
 _LONGEST: Final = 8192
 _MOST_KNOWN: Final = 10_000
+_ALL: Final = frozenset(SCOPES)
 _SIGNING: Final = ("authorization", "x-api-key")
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
@@ -113,6 +114,9 @@ class Authenticator:
     settings: AuthSettings
     session_secret: str = field(repr=False)
     _known: set[UUID] = field(default_factory=set)
+    # What our tokens say, once the signature has been verified, until they expire; whether the session goes on is asked
+    # every time.
+    _verified: dict[str, tuple[UUID, UUID, float]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.session_secret.encode()) < SHORTEST_SECRET:
@@ -158,6 +162,9 @@ class Authenticator:
         return await self._caller_of_token(credential)
 
     async def _caller_of_token(self, token: str) -> Caller:
+        known = self._verified.get(token)
+        if known is not None and time.time() < known[2]:
+            return await self._caller_of_session(*known[:2])
         try:
             issuer, claimed = self.issuer, claimed_issuer(token)
             if issuer is not None and claimed == issuer.name:
@@ -167,18 +174,26 @@ class Authenticator:
                 user_id, session_id = self._own(token)
         except FAULTS as error:
             raise NotAuthenticated("The token is not valid or has expired.") from error
-        if session_id is None:
-            await self._meet(user_id, identity.email)
-        elif await self.sessions.holder(session_id) != user_id:
+        if session_id is not None:
+            return await self._caller_of_session(user_id, session_id)
+        await self._meet(user_id, identity.email)
+        return Caller(user_id, _ALL, "session")
+
+    async def _caller_of_session(self, user_id: UUID, session_id: UUID) -> Caller:
+        if await self.sessions.holder(session_id) != user_id:
             raise NotAuthenticated("The session has ended.")
-        return Caller(user_id, frozenset(SCOPES), "session", session_id)
+        return Caller(user_id, _ALL, "session", session_id)
 
     def _own(self, token: str) -> tuple[UUID, UUID]:
         """Whose token of ours it is, and of which session. Raises one of `FAULTS`."""
         claims = verified(token, self.session_secret, _OUR_ALGORITHM, OURS, _AUDIENCE)
         if claims.get("role") != ROLE:
             raise jwt.InvalidTokenError(f"the role is not {ROLE}")
-        return UUID(claims["sub"]), UUID(claims["sid"])
+        found = UUID(claims["sub"]), UUID(claims["sid"])
+        if len(self._verified) >= _MOST_KNOWN:
+            self._verified.clear()
+        self._verified[token] = (*found, float(claims["exp"]))
+        return found
 
     async def _meet(self, user_id: UUID, email: str) -> None:
         """The issuer's user has a profile from now on. Raises `NotAuthenticated` for an account of ours."""
@@ -241,13 +256,32 @@ def caller_with(scope: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
     async def dependency(
         request: Request, authenticator: Authenticating, credential: Credential
     ) -> Caller:
-        caller = await authenticator.caller(credential)
-        request.state.supplier = caller.user_id  # from now on the login counts as theirs (rates.py)
-        if scope not in caller.scopes:
-            raise NotAllowed(f"This API key lacks the scope {scope!r}.")
-        return caller
+        return await _recognised(request, authenticator, credential, scope)
 
     return dependency
+
+
+async def credential_of(request: Request) -> str | None:
+    """`Credential` of a request that is read by hand (plain.py)."""
+    return await _credential(
+        request, await _bearer(request), await _api_key(request), await _cookie(request)
+    )
+
+
+async def caller_of(request: Request, scope: str) -> Caller:
+    """What `caller_with` gives, for a request that is read by hand."""
+    credential = await credential_of(request)
+    return await _recognised(request, await _authenticator(request), credential, scope)
+
+
+async def _recognised(
+    request: Request, authenticator: Authenticator, credential: str | None, scope: str
+) -> Caller:
+    caller = await authenticator.caller(credential)
+    request.state.supplier = caller.user_id  # from now on the login counts as theirs (rates.py)
+    if scope not in caller.scopes:
+        raise NotAllowed(f"This API key lacks the scope {scope!r}.")
+    return caller
 
 
 Reader = Annotated[Caller, Depends(caller_with("read"))]

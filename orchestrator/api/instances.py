@@ -6,11 +6,19 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from fastapi import APIRouter, Request, Response
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
-from orchestrator.api.auth import Reader, Tester
+from orchestrator.api.auth import Reader, Tester, caller_of
 from orchestrator.api.idempotency import DESCRIBED, IdempotencyKey, tell_replay
+from orchestrator.api.plain import told
 from orchestrator.api.problems import answers
 from orchestrator.api.runs import run_shape
 from orchestrator.api.shapes import (
@@ -26,8 +34,9 @@ from orchestrator.api.shapes import (
     RunShape,
     User,
 )
-from orchestrator.api.surface import Given
-from orchestrator.database import credentials, host_keys, instances, results
+from orchestrator.api.surface import Given, Surface
+from orchestrator.database import credentials, host_keys, instances, results, told_runs
+from orchestrator.database.direct import Refused
 from orchestrator.database.models import Instance
 from orchestrator.database.session import Session
 from orchestrator.domain.options import Options
@@ -199,6 +208,40 @@ async def post_run(
     response.headers["Location"] = f"/v1/runs/{requested.run.id}"
     tell_replay(response, requested.replayed)
     return await run_shape(given, caller, requested.run)
+
+
+async def post_plain_run(request: Request, instance_id: UUID) -> Response | None:
+    """The same without an Idempotency-Key. What is refused is asked again by `post_run`, to be told why."""
+    options = await _plain_options(request)
+    if options is None or options.device == "cpu":
+        return None
+    caller = await caller_of(request, "test")
+    chosen = options.model_dump(exclude_defaults=True)
+    surface: Surface = request.app.state.surface
+    try:
+        text = await told_runs.request(
+            request.app.state.direct,
+            caller.principal,
+            instance_id,
+            chosen,
+            surface.settings.ssh.new_machines_per_hour,
+        )
+    except Refused:
+        return None
+    if text is None:
+        raise AssertionError("a request that is not refused has a run")
+    shape = RunShape.read(text)
+    return told(shape, 202, {"Location": f"/v1/runs/{shape.id}"})
+
+
+async def _plain_options(request: Request) -> Options | None:
+    if "idempotency-key" in request.headers:
+        return None
+    body = await request.body()
+    try:
+        return Options.model_validate_json(body) if body else Options()
+    except ValidationError:
+        return None
 
 
 async def _detailed(session: Session, instance: Instance) -> DetailedInstance:

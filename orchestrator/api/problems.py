@@ -91,6 +91,16 @@ async def refuse(
     await response(scope, receive, send)
 
 
+def answered(request: Request, error: HarborxError) -> JSONResponse:
+    """What the request is answered with; what is our own fault is told to the log only."""
+    status = status_of(error)
+    path = request.scope["path"]
+    if status >= 500:
+        logger.error("request.failed", path=path, code=error.code, detail=error.detail)
+        error = type(error)()  # the detail is for the log: it may name hosts and objects of ours
+    return _answer(path, status, error)
+
+
 def _answer(
     path: str,
     status: int,
@@ -134,12 +144,7 @@ def _headers(status: int, error: HarborxError) -> dict[str, str]:
 async def _harborx(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HarborxError):
         raise error
-    status = status_of(error)
-    path = request.scope["path"]
-    if status >= 500:
-        logger.error("request.failed", path=path, code=error.code, detail=error.detail)
-        error = type(error)()  # the detail is for the log: it may name hosts and objects of ours
-    return _answer(path, status, error)
+    return answered(request, error)
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
-from typing import Annotated
+import json
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Request
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent, format_sse_event
 
-from orchestrator.api.auth import Authenticating, Caller, Credential, Reader, Tester
-from orchestrator.api.shapes import Cursor, EventShape, Limit, PageShape, ResultShape, RunShape
-from orchestrator.api.stream import RunWatch, run_events
-from orchestrator.api.surface import Given, Surface
-from orchestrator.database import results, runs
+from orchestrator.api.auth import (
+    Authenticating,
+    Caller,
+    Credential,
+    Reader,
+    Tester,
+    caller_of,
+    credential_of,
+)
+from orchestrator.api.plain import told
+from orchestrator.api.shapes import Cursor, Limit, PageShape, ResultShape, RunShape
+from orchestrator.api.stream import PING, Frame, RunWatch, run_events
+from orchestrator.api.surface import Asking, Given, Surface
+from orchestrator.database import results, runs, told_runs
 from orchestrator.database.models import Run
-from orchestrator.domain.errors import InvalidInput, NotAllowed, NotAuthenticated
+from orchestrator.domain.errors import InvalidInput, NotAllowed, NotAuthenticated, NotFound
 from orchestrator.runs.cancel import cancel_run
 
 router = APIRouter(prefix="/v1", tags=["runs"])
+
+_STREAMED: Final = {"X-Accel-Buffering": "no"}  # a proxy that gathers would tell it late
 
 
 async def _visible_run(run_id: UUID, caller: Reader, given: Given) -> Run:
@@ -52,13 +64,18 @@ async def list_runs(
     return PageShape(items=[RunShape.of(row) for row in page.rows], next_cursor=page.next_cursor)
 
 
-@router.get("/runs/{run_id}", operation_id="getRun")
-async def get_run(run_id: UUID, caller: Reader, given: Given) -> RunShape:
+@router.get("/runs/{run_id}", operation_id="getRun", response_model=RunShape)
+async def get_run(run_id: UUID, caller: Reader, asking: Asking) -> Response:
     """A run: how far it is, or how it ended and why, with its result."""
-    async with given.database.transaction(caller.principal) as session:
-        run = await runs.get(session, run_id)
-        result = await results.of_run(session, run_id)
-    return RunShape.of(run, result)
+    text = await told_runs.run(asking, caller.principal, run_id)
+    if text is None:
+        raise NotFound(f"No run {run_id}.")
+    return told(RunShape.read(text))
+
+
+async def get_plain_run(request: Request, run_id: UUID) -> Response:
+    """The same of a plain request."""
+    return await get_run(run_id, await caller_of(request, "read"), request.app.state.direct)
 
 
 @router.post("/runs/{run_id}/cancel", operation_id="cancelRun")
@@ -78,7 +95,6 @@ async def follow_run(
     after: Annotated[int, Depends(_after)],
     credential: Credential,
     authenticator: Authenticating,
-    given: Given,
     request: Request,
 ) -> AsyncIterator[ServerSentEvent]:
     """
@@ -86,19 +102,45 @@ async def follow_run(
     Last-Event-ID (or `?after=`) goes on there, on any replica. Without `end` it ends with its login.
     """
 
+    watch: RunWatch = request.app.state.watch
+
     def recognised() -> Awaitable[Caller]:
         return authenticator.caller(credential)
 
-    watch: RunWatch = request.app.state.watch
     try:
-        async for event in run_events(given.database, recognised, watch, run.id, after):
-            shape = EventShape.of(event)
-            yield ServerSentEvent(
-                id=str(shape.seq), event=shape.type, data=shape.model_dump(mode="json")
-            )
+        async for frames in run_events(watch, run.id, run.user_id, after, recognised):
+            for frame in frames:
+                yield ServerSentEvent(id=str(frame.seq), event=frame.type, raw_data=frame.data)
     except (NotAuthenticated, NotAllowed):
         return
     yield ServerSentEvent(event="end", data={"run_id": str(run.id)})
+
+
+async def follow_plain_run(request: Request, run_id: UUID) -> Response | None:
+    """The same of a plain request: many watchers are told the same bytes."""
+    last, state = request.headers.get("last-event-id", "0"), request.app.state
+    if request.url.query or not (last.isascii() and last.isdigit() and len(last) < 19):
+        return None
+    credential = await credential_of(request)
+    caller = await caller_of(request, "read")
+    if await told_runs.run(state.direct, caller.principal, run_id) is None:
+        raise NotFound(f"No run {run_id}.")
+
+    def recognised() -> Awaitable[Caller]:
+        found: Awaitable[Caller] = state.authenticator.caller(credential)
+        return found
+
+    batches = run_events(state.watch, run_id, caller.user_id, int(last), recognised)
+    return EventSourceResponse(_sent(batches, run_id), headers=_STREAMED)
+
+
+async def _sent(batches: AsyncIterator[Sequence[Frame]], run_id: UUID) -> AsyncIterator[bytes]:
+    try:
+        async for frames in batches:
+            yield b"".join([frame.sent for frame in frames]) or PING
+    except (NotAuthenticated, NotAllowed):
+        return
+    yield format_sse_event(data_str=json.dumps({"run_id": str(run_id)}), event="end")
 
 
 @router.get("/results", operation_id="listResults")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import from_json
 
 from orchestrator.api.shown import Shown
 from orchestrator.database.models import (
@@ -385,9 +386,18 @@ class RunShape(Shown):
             options=Options(**run.options),
             finished=run.finished_at is not None,
             last_event_seq=run.last_seq,
-            error=_error_of(run),
+            error=_error_of(run.error_code, run.error_message, run.evidence),
             result=ResultShape.of(result) if result else None,
         )
+
+    @classmethod
+    def read(cls, text: str) -> RunShape:
+        """What `database.told_runs` tells."""
+        told = from_json(text)
+        told["error"] = _error_of(
+            told.pop("error_code"), told.pop("error_message"), told.pop("evidence")
+        )
+        return cls.model_validate(told)
 
 
 class EventShape(Shown):
@@ -417,13 +427,13 @@ def _series(packed: bytes) -> dict[str, list[float | None]]:
         return {}
 
 
-def _error_of(run: Run) -> ErrorShape | None:
-    if run.error_code is None:
+def _error_of(code: str | None, message: str | None, evidence: dict[str, Any]) -> ErrorShape | None:
+    if code is None:
         return None
-    known = errors.explain(run.error_code)
+    known = errors.explain(code)
     return ErrorShape(
-        code=run.error_code,
-        message=run.error_message or known.sentence,
+        code=code,
+        message=message or known.sentence,
         remedy=known.remedy,
-        evidence=run.evidence,
+        evidence=evidence,
     )

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from orchestrator.config import Settings
+from orchestrator.database.direct import Direct
 from orchestrator.database.session import Database
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.ssh.user_ca import TrustedCa
@@ -41,4 +42,10 @@ def user_ca(given: Surface) -> TrustedCa:
     return given.user_ca
 
 
+def _direct(request: Request) -> Direct:
+    direct: Direct = request.app.state.direct
+    return direct
+
+
 Given = Annotated[Surface, Depends(_surface)]
+Asking = Annotated[Direct, Depends(_direct)]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli.call import Call, command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.database.months import Month
 
 app = typer.Typer()
 db = typer.Typer(no_args_is_help=True, help="The database.")
@@ -35,6 +40,45 @@ def init(
     else:
         done = "The logins' passwords are set" if reset_passwords else "Nothing to do"
         say(f"{done}: the schema is on version {SCHEMA_VERSION}.")
+
+
+@command(db, "months")
+def months(
+    call: Call,
+    drop_after: Annotated[
+        int | None,
+        typer.Option(
+            "--drop-after", min=1, help="Name what would go were so many whole months kept."
+        ),
+    ] = None,
+) -> None:
+    """The months that results lie in, and what they take; drops nothing (server.result_months does)."""
+    import asyncio
+
+    from orchestrator.cli.output import put_json, put_table
+    from orchestrator.database.logins import database_logins
+
+    settings = call.settings()
+    kept = settings.server.result_months if drop_after is None else drop_after
+    with database_logins(settings) as logins:
+        found = asyncio.run(_months(logins.worker, kept))
+    if call.json:
+        put_json({"months": [month._asdict() for month in found]})
+        return
+    rows = [(m.name, m.begins, f"{m.bytes / 2**20:.1f}", m.results, m.goes) for m in found]
+    put_table(("month", "begins", "MiB", "results", "goes"), rows)
+
+
+async def _months(url: str, kept: int) -> Sequence[Month]:
+    from orchestrator.database import months
+    from orchestrator.database.session import SERVICE, Database
+
+    database = Database(url, pool_size=1)
+    try:
+        async with database.transaction(SERVICE) as session:
+            return await months.of_all(session, kept)
+    finally:
+        await database.close()
 
 
 @command(db, "status")

@@ -74,9 +74,11 @@ def ready_database(settings: Settings, login: Literal["api", "worker"] = "api") 
         yield logins
 
 
-def open_login(settings: Settings, url: str, pool_size: int) -> Database:
+def open_login(settings: Settings, url: str, pool_size: int, *, patience: float = 10.0) -> Database:
+    """`patience`: seconds to wait for a connection that others of this process are using."""
     # What keeps LISTEN from working (PgBouncer by transaction) also forbids prepared statements.
-    return Database(url, pool_size=pool_size, prepare=settings.database.listen_notify)
+    prepare = settings.database.listen_notify
+    return Database(url, pool_size=pool_size, pool_timeout=patience, prepare=prepare)
 
 
 def open_user_ca(settings: Settings) -> UserCa:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -23,13 +24,15 @@ from orchestrator.runs.engine import run_worker
 from orchestrator.runs.execute import Worker
 from orchestrator.state_folder import read_secret
 
-_LONGEST_HEAD: Final = 32_768  # bytes; a token is at most 8 KiB
 # Longer than clients and proxies keep one: who closes first never loses a request.
 _IDLE_SECONDS: Final = 75
 _MOST_CONNECTIONS: Final = 10_000  # beyond them 503 without a look at the request
 _GRACE: Final = 3  # seconds that open requests get when the API stops
 _STOP_SECONDS: Final = 8.0  # then a part is given up: nothing may keep the process from ending
 _LOOK_SECONDS: Final = 0.01
+# A thousand runs share a few connections: one that waits long has found PostgreSQL busy and not away. Were it told so, it
+# would begin again, and be more work.
+_WORKER_PATIENCE: Final = 60.0
 
 
 @asynccontextmanager
@@ -47,6 +50,9 @@ async def running_api(
         ending.push_async_callback(_end, serving)
         ending.callback(setattr, server, "should_exit", True)
         await _started(server, serving)
+        # What a running program consists of is there to stay: to look through it for garbage stops everything for 0.2 s.
+        gc.collect()
+        gc.freeze()
         yield address
 
 
@@ -55,10 +61,13 @@ async def running_worker(settings: Settings, logins: Logins, name: str) -> Async
     """A worker; the runs it has when it stops go on at their machines and are taken over."""
     stop = asyncio.Event()
     async with AsyncExitStack() as ending:
-        database = open_login(settings, logins.worker, settings.database.pool_size)
+        database = open_login(
+            settings, logins.worker, settings.database.pool_size, patience=_WORKER_PATIENCE
+        )
         ending.push_async_callback(database.close)
         vault = await ready_vault(settings, database)
         worker = Worker(database, vault, settings, name, user_ca=open_user_ca(settings))
+        await ending.enter_async_context(worker.warm)
         working = asyncio.create_task(run_worker(worker, stop))
         ending.push_async_callback(_end, working)
         ending.callback(stop.set)
@@ -69,11 +78,15 @@ def bound_socket(host: str, port: int) -> socket.socket:
     """A listening socket, so that the address is known before anybody is told. Raises `ConfigError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise ConfigError(
             f"The API can't listen on {host}, port {port}: {error.strerror}. Choose another --port."
         ) from error
+    # Whoever accepts from it inherits that. asyncio sets it only on sockets that name their protocol, and without it the
+    # second half of an answer waits 40 ms for the client's delayed acknowledgement of the first.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def address_of(listening: socket.socket) -> str:
@@ -112,7 +125,6 @@ def _server(surface: Surface) -> _Server:
             timeout_graceful_shutdown=_GRACE,
             server_header=False,
             http=Impatient,
-            h11_max_incomplete_event_size=_LONGEST_HEAD,
             timeout_keep_alive=_IDLE_SECONDS,
             limit_concurrency=_MOST_CONNECTIONS,
         )

@@ -70,6 +70,12 @@ _DEFER: Final = text(
     )::procrastinate_job_to_defer_v1])
     """
 )
+# As procrastinate's own, but nobody waits until the disk has it: a job that a power cut gives back to the queue is
+# fetched again, and whoever claims its run then owns it. The claim does wait, and for all that went before it.
+FETCH: Final = """
+    SELECT id, status, task_name, priority, lock, queueing_lock, args, scheduled_at, queue_name, attempts, worker_id
+    FROM set_config('synchronous_commit', 'off', true), procrastinate_fetch_job_v2(%(queues)s::varchar[], %(worker_id)s)
+"""
 # Only the worker that has the job may end it; procrastinate's own call asks for the id alone.
 FINISH_OURS: Final = """
     SELECT procrastinate_finish_job_v1(id, %(status)s, %(delete_job)s) FROM procrastinate_jobs

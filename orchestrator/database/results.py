@@ -6,13 +6,13 @@ import json
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert, text, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from orchestrator.database.models import Instance, Result
+from orchestrator.database.models import Instance, Result, Run
 from orchestrator.database.paging import Page, newest_first
 from orchestrator.database.session import constraint_of
 from orchestrator.domain.errors import InvalidInput, NotFound
@@ -29,7 +29,7 @@ _SUBMIT = text(
 
 
 async def store(session: AsyncSession, values: dict[str, Any]) -> None:
-    """A run's result. A second one for the same run violates `gpu_test_results_run_id_key`."""
+    """A run's result, in the transaction that ended it. A second one for the same run violates a constraint."""
     await session.exec(insert(Result).values(**values))
 
 
@@ -107,19 +107,29 @@ async def page(
 
 
 async def of_run(session: AsyncSession, run_id: UUID) -> Result | None:
-    return (await session.exec(select(Result).where(Result.run_id == run_id))).one_or_none()
+    statement = (
+        select(Result)
+        .join(Run, (col(Run.id) == Result.run_id) & (col(Run.finished_at) == Result.created_at))
+        .where(Run.id == run_id)
+    )
+    return (await session.exec(statement)).one_or_none()
 
 
 async def latest(session: AsyncSession, instance_ids: list[UUID]) -> dict[UUID, Result]:
     """The newest result of each instance that has one."""
-    other = aliased(Result)
-    newest = (
-        select(other.id)
-        .where(other.gpu_instance_id == Instance.id)
-        .order_by(col(other.created_at).desc(), col(other.id).desc())
+    # One look into the newest months for each: an id alone would be looked for in all of them.
+    newest = aliased(
+        Result,
+        select(Result)
+        .where(Result.gpu_instance_id == Instance.id)
+        .order_by(col(Result.created_at).desc(), col(Result.id).desc())
         .limit(1)
-        .scalar_subquery()
+        .lateral(),
     )
-    ids = select(newest).where(col(Instance.id).in_(instance_ids))
-    statement = select(Result).where(col(Result.id).in_(ids))
+    statement = (
+        select(newest)
+        .select_from(Instance)
+        .join(newest, true())
+        .where(col(Instance.id).in_(instance_ids))
+    )
     return {row.gpu_instance_id: row for row in (await session.exec(statement)).all()}

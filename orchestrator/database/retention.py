@@ -1,6 +1,7 @@
 """
 What is kept for a time only: deleted inventory for 30 days, connection checks for one, ended sessions for seven, the
-audit log for as many as are configured, and attempts for as long as they say themselves.
+audit log for as many as are configured, and attempts for as long as they say themselves. Results go by months
+(database/months.py), and their runs with all that was told of them behind them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,23 @@ STATEMENTS: Final = {
     )
     for table, (age, kept) in _OLD.items()
 }
+
+# Of months that are dropped; with them go events, figures and telemetry.
+_RUNS: Final = text(
+    """
+    DELETE FROM gpu_test_runs WHERE id = ANY (ARRAY(
+        SELECT id FROM gpu_test_runs
+        WHERE finished_at < (date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => :kept)) AT TIME ZONE 'UTC'
+        ORDER BY finished_at LIMIT :most FOR UPDATE SKIP LOCKED))
+    """
+)
+
+
+async def forget_runs(session: AsyncSession, kept: int, most: int) -> int:
+    """Forgets up to `most` runs that ended more than `kept` whole months ago; how many it were. For workers only."""
+    found = await session.exec(_RUNS, params={"kept": max(1, kept), "most": most})  # type: ignore[call-overload]
+    count: int = found.rowcount
+    return count
 
 
 async def forget(session: AsyncSession, table: str, most: int, *, audit_days: int) -> int:

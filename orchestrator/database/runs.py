@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_, text, true, update
+from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -23,7 +23,6 @@ from orchestrator.domain.errors import (
     RunInProgress,
     RunTakenOver,
 )
-from orchestrator.domain.run_states import UNFINISHED, RunState
 
 _REQUEST = text(
     "SELECT id FROM request_run(:instance_id, :requested_by, CAST(:options AS jsonb), :schedule_id, :due_at, :per_hour)"
@@ -126,35 +125,6 @@ async def page(
     if instance_id is not None:
         statement = statement.where(Run.instance_id == instance_id)
     return await newest_first(session, statement, Run, limit, cursor)
-
-
-async def claim(
-    session: AsyncSession, run_id: UUID, worker: str, held: int | None = None
-) -> Run | None:
-    """
-    Own the run: its epoch is raised, so that whoever owned it before can write no more. A worker that had the
-    run under epoch `held` gets it again only if nobody else has claimed it since.
-
-    None if the run is finished, which is final, or is another worker's now.
-    """
-    mine: ColumnElement[bool] = true()
-    if held is not None:
-        # The second case: our own last claim was committed and we never heard.
-        mine = or_(Run.epoch == held, and_(Run.epoch == held + 1, Run.worker == worker))  # type: ignore[arg-type]
-    statement = (
-        update(Run)
-        .where(col(Run.id) == run_id, col(Run.state).in_(UNFINISHED), mine)
-        .values(
-            state=RunState.CONNECTING,
-            epoch=Run.epoch + 1,
-            attempt=Run.attempt + 1,
-            worker=worker,
-            claimed_at=func.now(),
-        )
-        .returning(Run)
-        .execution_options(populate_existing=True)
-    )
-    return (await session.exec(statement)).scalar_one_or_none()
 
 
 async def write(session: AsyncSession, run_id: UUID, epoch: int, **values: Any) -> Run:

@@ -13,7 +13,7 @@ from psycopg import sql
 from orchestrator.database.logins import Logins
 from orchestrator.domain.errors import DatabaseError, DatabaseUnavailable, SchemaMismatch
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 OLDEST_SERVER: Final = 150000
 
 

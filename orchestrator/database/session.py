@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,12 +12,20 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
+import psycopg
 import sqlmodel
 from psycopg import AsyncConnection
-from sqlalchemy import Connection, event, func, make_url, orm, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy import Connection, event, func, make_url, orm
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    InvalidatePoolError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from orchestrator.domain.errors import DatabaseError, DatabaseUnavailable
@@ -37,9 +46,7 @@ KEEPALIVE: Final[dict[str, Any]] = {
     "connect_timeout": 10,
 }
 
-_ACT_AS: Final = text(
-    "SELECT set_config('role', :role, true), set_config('request.jwt.claims', :claims, true)"
-)
+ACT_AS: Final = "SELECT set_config('role', %s, true), set_config('request.jwt.claims', %s, true)"
 
 
 @dataclass(frozen=True)
@@ -77,9 +84,33 @@ class TenantSession(sqlmodel.Session):
 
 
 @event.listens_for(TenantSession, "after_begin")
-def _act_as(session: orm.Session, _: orm.SessionTransaction, connection: Connection) -> None:
+def _begin_as(
+    session: orm.Session, transaction: orm.SessionTransaction, connection: Connection
+) -> None:
+    if transaction.nested:  # a savepoint of one that has said it
+        return
     principal: Principal = session.info.get("principal", NOBODY)
-    connection.execute(_ACT_AS, {"role": principal.role, "claims": principal.claims})
+    try:
+        await_only(_begun(connection.connection.driver_connection, principal))
+    except psycopg.Error:
+        connection.invalidate()
+        raise
+
+
+async def _begun(connection: Any, principal: Principal) -> None:
+    """In one flight, so that a transaction begins with one round trip."""
+    async with connection.pipeline():
+        await connection.execute("BEGIN")
+        await connection.execute(ACT_AS, (principal.role, principal.claims))
+
+
+def _require_alive(connection: Any, *_: object) -> None:
+    """
+    For connections out of the pool. A server says nothing to one that waits, unless it has ended it: to look for that
+    costs nothing, and to ask would cost a round trip before every transaction.
+    """
+    if connection.closed or can_be_read(connection.driver_connection.fileno()):
+        raise InvalidatePoolError()
 
 
 class Database:
@@ -88,20 +119,27 @@ class Database:
     def __init__(
         self, url: str, *, pool_size: int = 10, pool_timeout: float = 10.0, prepare: bool = True
     ) -> None:
-        connect_args: dict[str, Any] = {**KEEPALIVE, "async_creator_fn": _opened}
+        # Transactions are begun by `_begin_as`; psycopg would send a BEGIN of its own, and wait for it.
+        connect_args: dict[str, Any] = {
+            **KEEPALIVE,
+            "async_creator_fn": open_connection,
+            "autocommit": True,
+        }
         if not prepare:
             connect_args["prepare_threshold"] = None
         self.url = url
         self.longest = LONGEST
+        self.prepares = prepare
         self._engine: AsyncEngine = create_async_engine(
             make_url(url).set(drivername="postgresql+psycopg"),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=pool_timeout,
-            pool_pre_ping=True,
+            pool_use_lifo=True,  # the one that was used last has the statements prepared
             hide_parameters=True,
             connect_args=connect_args,
         )
+        event.listen(self._engine.sync_engine, "checkout", _require_alive)
 
     @asynccontextmanager
     async def transaction(self, principal: Principal) -> AsyncIterator[Session]:
@@ -125,6 +163,8 @@ class Database:
                     yield session
         except (OperationalError, InterfaceError, PoolTimeoutError, TimeoutError) as error:
             raise DatabaseUnavailable(_reason(error)) from error
+        except psycopg.Error as error:  # as it began
+            raise DatabaseUnavailable(_reason(error)) from error
         except DBAPIError as error:
             # A session that the server ended, for one because we were frozen within a transaction, is no fault.
             lost = error.connection_invalidated
@@ -140,6 +180,13 @@ async def database_now(session: Session) -> datetime:
     return found.one()
 
 
+def can_be_read(socket: int) -> bool:
+    """Whether something has come in that nobody has read, the end of the connection for one."""
+    waiting = select.poll()
+    waiting.register(socket, select.POLLIN)
+    return bool(waiting.poll(0))
+
+
 def constraint_of(error: IntegrityError) -> str | None:
     """The name of the violated constraint, or None."""
     diagnostics = getattr(error.orig, "diag", None)
@@ -147,7 +194,7 @@ def constraint_of(error: IntegrityError) -> str | None:
     return str(name) if name else None
 
 
-async def _opened(*args: Any, **kwargs: Any) -> AsyncConnection:
+async def open_connection(*args: Any, **kwargs: Any) -> AsyncConnection:
     """
     A connection of the pool's. Cut off half-way, it is closed at once: the frames in the error's traceback hold it, and
     would until their garbage is collected.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 from uuid import UUID
@@ -22,12 +22,14 @@ from procrastinate.manager import JobManager
 
 from orchestrator import log
 from orchestrator.database import idempotency, jobs, retention
-from orchestrator.database.session import KEEPALIVE, SERVICE
+from orchestrator.database.queue import queue_connector
+from orchestrator.database.session import SERVICE
 from orchestrator.domain.errors import HarborxError
 from orchestrator.runs.check_connection import check_connection, fail_overdue
 from orchestrator.runs.clean import run_janitor
 from orchestrator.runs.execute import Worker, execute_run
 from orchestrator.runs.fire_schedules import fire_due
+from orchestrator.runs.months import keep_months
 
 logger = log.get(__name__)
 
@@ -54,8 +56,8 @@ class Engine:
         self._worker = worker
         self._running: set[asyncio.Task[Any]] = set()
         self.app = procrastinate.App(
-            connector=procrastinate.PsycopgConnector(
-                conninfo=worker.database.url, kwargs=_link(worker), min_size=1, max_size=5
+            connector=queue_connector(
+                worker.database.url, prepare=worker.settings.database.listen_notify
             )
         )
         self._jobs = _FencedJobs(self.app.connector)
@@ -137,6 +139,7 @@ class Engine:
         @self.app.task(name="tidy", queue="sweeps", queueing_lock="tidy")
         async def tidy(timestamp: int) -> None:
             await forget_old(self._worker)
+            await keep_months(self._worker.database, self._worker.settings.server.result_months)
             await self._jobs.delete_old_jobs(
                 _JOB_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
             )
@@ -174,6 +177,12 @@ class _FencedJobs(JobManager):
     def silent_for(self) -> float:
         """Seconds since the quieter of our workers was heard, or since the beginning."""
         return time.monotonic() - min(self._beats.values(), default=self._since)
+
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
+        row = await self.connector.execute_query_one_async(
+            query=jobs.FETCH, queues=queues, worker_id=worker_id
+        )
+        return None if row["id"] is None else Job.from_row(row)
 
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
         await self.connector.execute_query_async(
@@ -268,13 +277,6 @@ async def run_worker(worker: Worker, stop: asyncio.Event) -> None:
                 await asyncio.wait({stopping}, timeout=_RESTART_WAIT)
     finally:
         stopping.cancel()
-
-
-def _link(worker: Worker) -> dict[str, Any]:
-    kwargs: dict[str, Any] = dict(KEEPALIVE)
-    if not worker.settings.database.listen_notify:
-        kwargs["prepare_threshold"] = None
-    return kwargs
 
 
 async def _end(work: asyncio.Task[None]) -> None:

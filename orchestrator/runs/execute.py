@@ -18,7 +18,8 @@ from uuid import UUID
 import structlog
 
 from orchestrator import log
-from orchestrator.database import instances, runs
+from orchestrator.database import claims, runs
+from orchestrator.database.claims import Claimed
 from orchestrator.database.events import NewEvent
 from orchestrator.database.models import Instance, Run
 from orchestrator.database.session import SERVICE, database_now
@@ -74,9 +75,8 @@ async def execute_run(run_id: UUID, worker: Worker) -> None:
                 claimed = await _claim(run_id, worker, held)
                 if claimed is None:
                     return
-                run, instance = claimed
-                held = run.epoch
-                await _carry_on(run, instance, worker)
+                held = claimed.run.epoch
+                await _carry_on(claimed, worker)
                 return
             except RunTakenOver:
                 logger.info("run.taken_over")
@@ -96,24 +96,27 @@ class _TryAgain(Exception):
         self.seconds = max(0.0, seconds)
 
 
-async def _claim(run_id: UUID, worker: Worker, held: int | None) -> tuple[Run, Instance] | None:
+async def _claim(run_id: UUID, worker: Worker, held: int | None) -> Claimed | None:
     async with worker.database.transaction(SERVICE) as session:
-        run = await runs.claim(session, run_id, worker.name, held)
-        if run is None:
-            logger.info("run.not_claimed", held=held)
-            return None
-        return run, await instances.get(session, run.instance_id)
+        claimed = await claims.claim(session, run_id, worker.name, held)
+        run = claimed.run if claimed else None
+    if run is None:
+        logger.info("run.not_claimed", held=held)
+    return claimed
 
 
-async def _carry_on(run: Run, instance: Instance, worker: Worker) -> None:
+async def _carry_on(claimed: Claimed, worker: Worker) -> None:
+    run = claimed.run
     deadline = worker.settings.agent.deadline_seconds
-    journal = await Journal.resume(worker.database, run, deadline_seconds=deadline)
+    journal = await Journal.resume(
+        worker.database, run, deadline_seconds=deadline, scribe=worker.scribe
+    )
     if run.attempt > _MOST_ATTEMPTS:
         gave_up = RunError(f"It was given up after {_MOST_ATTEMPTS} attempts.")
         await conclude(journal, Outcome.of_error(gave_up))
         return
     try:
-        await _attempt_or_cancel(journal, instance, worker)
+        await _attempt_or_cancel(journal, claimed, worker)
     except RunError as error:
         await _again_or_end(journal, error, worker)
     except (RunTakenOver, DatabaseUnavailable, asyncio.CancelledError):
@@ -124,17 +127,17 @@ async def _carry_on(run: Run, instance: Instance, worker: Worker) -> None:
         await conclude(journal, Outcome.of_error(RunError(told)))
 
 
-async def _attempt_or_cancel(journal: Journal, instance: Instance, worker: Worker) -> None:
+async def _attempt_or_cancel(journal: Journal, claimed: Claimed, worker: Worker) -> None:
     try:
         if journal.run.cancel_requested_at is not None:
             raise RunCancelled()
         async with worker.cancellations.heeded(journal.run.id):
-            await _attempt(journal, instance, worker)
+            await _attempt(journal, claimed, worker)
     except RunCancelled as cancelled:
         logger.info("run.cancelling")
         journal.cancelled = True
         if journal.run.launched_at is not None:
-            await _end_on_the_machine(journal.run, instance, worker)
+            await _end_on_the_machine(journal.run, claimed.instance, worker)
         await conclude(journal, Outcome.of_error(cancelled))
 
 
@@ -149,10 +152,10 @@ async def _end_on_the_machine(run: Run, instance: Instance, worker: Worker) -> N
             logger.warning("run.refused_by_machine", reason=error.detail)  # the janitor asks again
 
 
-async def _attempt(journal: Journal, instance: Instance, worker: Worker) -> None:
+async def _attempt(journal: Journal, claimed: Claimed, worker: Worker) -> None:
     """One connection's worth of the story."""
-    await journal.enter(RunState.CONNECTING, attempt=journal.run.attempt, worker=worker.name)
-    async with _connected(journal, instance, worker) as connection:
+    instance = claimed.instance
+    async with _connected(journal, claimed, worker) as connection:
         await journal.enter(RunState.PREPARING)
         await clean_earlier(journal.run, connection, worker)
         try:
@@ -170,13 +173,15 @@ async def _attempt(journal: Journal, instance: Instance, worker: Worker) -> None
 
 @asynccontextmanager
 async def _connected(
-    journal: Journal, instance: Instance, worker: Worker
+    journal: Journal, claimed: Claimed, worker: Worker
 ) -> AsyncIterator[Connection]:
     async def tell(host_key: str) -> None:
         facts = {"fingerprint": fingerprint(host_key), "first_contact": True}
         await journal.append([NewEvent("host_key", facts, datetime.now(UTC))])
 
-    async with logged_in(instance, worker, journal.run.id, tell) as connection:
+    async with logged_in(
+        claimed.instance, worker, journal.run.id, tell, login=claimed.login
+    ) as connection:
         yield connection
 
 

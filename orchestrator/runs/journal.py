@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from orchestrator.database import events, figures, instances, jobs, runs
-from orchestrator.database.events import Batch, NewEvent
+from orchestrator.database.events import Batch, NewEvent, Told
 from orchestrator.database.models import Run, RunEvent
 from orchestrator.database.session import NOW, SERVICE, Database
-from orchestrator.domain.errors import OutputFlood
+from orchestrator.domain.errors import DatabaseError, DatabaseUnavailable, OutputFlood
 from orchestrator.domain.events import (
     Decoder,
     Event,
@@ -33,6 +33,7 @@ from orchestrator.domain.events import (
 )
 from orchestrator.domain.run_states import RunState, may_move
 from orchestrator.domain.verdict import Observation
+from orchestrator.runs.scribe import Entry, Scribe, taken_over
 from orchestrator.ssh.follow import MOST_BYTES
 
 LOG_LINES_KEPT: Final = 500
@@ -53,6 +54,7 @@ class Journal:
     run: Run
     decoder: Decoder
     most_events: int
+    scribe: Scribe = field(default_factory=Scribe)
     result: ResultBody | None = None
     failed: Failed | None = None
     probe: Probe | None = None
@@ -70,14 +72,17 @@ class Journal:
     _watched_now: float = 0.0
 
     @classmethod
-    async def resume(cls, database: Database, run: Run, *, deadline_seconds: float) -> Journal:
+    async def resume(
+        cls, database: Database, run: Run, *, deadline_seconds: float, scribe: Scribe | None = None
+    ) -> Journal:
         """
         A journal that goes on where the stored one ends, knowing what that one was told. `deadline_seconds`
-        bounds the number of events: an honest benchmark tells a few a second.
+        bounds the number of events: an honest benchmark tells a few a second. Runs with one `scribe` write together.
         """
         decoder = Decoder(run.nonce, offset=run.remote_offset, next_seq=run.next_agent_seq)
         most = _MOST_EVENTS + round(_EVENTS_A_SECOND * deadline_seconds)
-        journal = cls(database, run, decoder, most, interrupted=run.remote_offset > 0)
+        interrupted = run.remote_offset > 0
+        journal = cls(database, run, decoder, most, scribe or Scribe(), interrupted=interrupted)
         if run.launched_at is not None:
             async with database.transaction(SERVICE) as session:
                 stored = await events.of_types(session, run.id, _REMEMBERED)
@@ -130,11 +135,30 @@ class Journal:
                 await jobs.defer_run(session, self.run, until)
 
     async def append(self, new: Iterable[NewEvent], **changes: Any) -> None:
-        async with self.database.transaction(SERVICE) as session:
-            batch = Batch(tuple(new), changes)
-            self.run = await events.append(session, self.run.id, self.run.epoch, batch)
-            if self._telemetry:
-                await figures.keep_telemetry(session, self.run, self._telemetry)
+        """Store events and what they mean for the run's row, in a transaction that other runs may share."""
+        told = Told(self.run.id, self.run.epoch, Batch(tuple(new), changes))
+        if self._telemetry or not told.plain:
+            async with self.database.transaction(SERVICE) as session:
+                self.run = await events.append(session, told.run_id, told.epoch, told.batch)
+                if self._telemetry:
+                    await figures.keep_telemetry(session, self.run, self._telemetry)
+            return
+        entry = Entry(told)
+        while entry.row is None and (mine := await self.scribe.turn(entry)):
+            try:
+                with self.scribe.answering(mine) as rows:
+                    async with self.database.transaction(SERVICE) as session:
+                        rows.update(await events.append_all(session, [each.told for each in mine]))
+            except DatabaseUnavailable:
+                raise
+            except DatabaseError:
+                if len(mine) == 1:
+                    raise
+                continue  # now each by itself: what can't be written is one run's own
+            if entry.row is None:
+                raise taken_over(told)
+        for name, value in (entry.row or {}).items():
+            setattr(self.run, name, value)
 
     async def take(self, data: bytes) -> None:
         """

@@ -15,6 +15,12 @@ from orchestrator.domain.errors import ConfigError
 
 # The archive must hash alike wherever it is packed, so no timestamp of a checkout may enter it.
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+_MAIN: Final = b"""\
+from remote_agent.compile_once import install
+install()
+from remote_agent.__main__ import main
+main()
+"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ def pack() -> AgentArchive:
     }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        _add(archive, "__main__.py", b"from remote_agent.__main__ import main\nmain()\n")
+        _add(archive, "__main__.py", _MAIN)
         for name, content in files.items():
             _add(archive, f"remote_agent/{name}", content)
         _add(archive, "pynvml.py", _source("pynvml").read_bytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -49,6 +50,11 @@ KEY_EXCHANGES: Final = (
     *("mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org"),
     *("ecdh-sha2-nistp256", "ecdh-sha2-nistp384", "ecdh-sha2-nistp521"),
     *("diffie-hellman-group16-sha512", "diffie-hellman-group14-sha256"),
+)
+# Those that asyncssh takes by itself, in another order: to it a packet of ChaCha20 costs three times one of AES-GCM.
+CIPHERS: Final = (
+    *("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"),
+    *("aes256-ctr", "aes192-ctr", "aes128-ctr"),
 )
 # What a handshake can end with because of the peer. Beside its own errors asyncssh lets out what it stumbles
 # over: a connection that is reset in the middle of its work, or packets that no honest server sends.
@@ -99,17 +105,27 @@ class Deadlines:
     keepalive: float = 5.0
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Connection:
-    """A logged-in connection; only this package looks inside."""
+    """
+    A logged-in connection; only this package looks inside. `spoiled`: something went wrong on it, so that it ends with its
+    run; `since` when it was logged in, by the monotonic clock.
+    """
 
     ssh: asyncssh.SSHClientConnection = field(repr=False)
     witness: HostKeyWitness = field(repr=False)
+    spoiled: bool = False
+    since: float = field(default_factory=time.monotonic)
 
     @property
     def lost(self) -> bool:
         """Whether the transport is gone, whoever ended it."""
         return self.ssh.is_closed()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it is as good as a new one: sound, and nothing is open on it, by asyncssh's own count."""
+        return not (self.lost or self.spoiled or getattr(self.ssh, "_channels", True))
 
     @property
     def meter(self) -> Meter:
@@ -140,6 +156,10 @@ class Connection:
         shown = f"[{host}]" if ":" in host else host
         return f"{shown}:{port}" if host else ""
 
+    async def close(self, seconds: float) -> None:
+        """Let go of the machine, within so much time."""
+        await let_go(self.ssh, seconds)
+
 
 @asynccontextmanager
 async def connect(
@@ -150,9 +170,29 @@ async def connect(
     probing: bool = False,
 ) -> AsyncIterator[Connection]:
     """
+    As `log_in`, until the end of the block.
+
+    Raises `AddressForbidden`, `HostUnreachable`, `HostKeyChanged`, `CredentialUnusable`,
+    `LoginRefused`; and `ValueError` for a target without a host key, which is the caller's fault.
+    """
+    connection = await log_in(target, deadlines=deadlines, attempts=attempts, probing=probing)
+    try:
+        yield connection
+    finally:
+        await connection.close(deadlines.close)
+
+
+async def log_in(
+    target: Target,
+    *,
+    deadlines: Deadlines = Deadlines(),
+    attempts: int = 3,
+    probing: bool = False,
+) -> Connection:
+    """
     Connect, check the host key, and only then log in; up to `attempts` times while the machine
     does not answer. A machine that lets in whoever comes is refused where it is asked for that first (`probing`), which
-    costs two round trips.
+    costs two round trips. The caller closes the connection.
 
     Raises `AddressForbidden`, `HostUnreachable`, `HostKeyChanged`, `CredentialUnusable`,
     `LoginRefused`; and `ValueError` for a target without a host key, which is the caller's fault.
@@ -162,10 +202,7 @@ async def connect(
         raise ValueError("a login needs a host key on record; use first_contact")
     options = _login_options(target, _parsed(pinned), _parsed(target.authorities), deadlines)
     connection: Connection = await reaching(attempts)(_log_in, target, options, deadlines, probing)
-    try:
-        yield connection
-    finally:
-        await let_go(connection.ssh, deadlines.close)
+    return connection
 
 
 def reaching(attempts: int) -> AsyncRetrying:
@@ -196,6 +233,7 @@ def quiet_options(deadlines: Deadlines) -> dict[str, Any]:
         "gss_auth": False,
         "proxy_command": None,
         "kex_algs": list(KEY_EXCHANGES),
+        "encryption_algs": list(CIPHERS),
         "compression_algs": None,
         "utf8_decode_errors": "replace",
         "login_timeout": deadlines.login,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,6 +21,9 @@ STDERR_KEPT: Final = 64 * 1024
 _MOST_NOISE: Final = 64 * 1024
 _LONGEST_ANSWER: Final = 4096
 _MOST_STDERR: Final = 8 * 1024 * 1024
+_LEAST_PACKET: Final = (
+    1024  # of a byte each, the agent would be 200,000; servers take 16 KiB or more
+)
 _MOST_UNREAD: Final = 256 * 1024  # of stdout; then the machine is not read from
 
 
@@ -42,8 +45,8 @@ class _Ears(asyncssh.SSHClientSession[bytes]):
         self.stdout = bytearray()
         self.stderr = bytearray()
         self.flooded = False
-        self.ended = asyncio.Event()
-        self.closed = asyncio.Event()
+        self.ended = False
+        self.closed = False
         self.fault: Exception | None = None
         self._meter = meter
         self._news = asyncio.Event()
@@ -63,20 +66,24 @@ class _Ears(asyncssh.SSHClientSession[bytes]):
         self._news.set()
 
     def eof_received(self) -> bool:
-        self.ended.set()
+        self.ended = True
         self._news.set()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.fault = exc
-        self.closed.set()
+        self.closed = True
         self.eof_received()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Any number may wait: one event for all, which is six hundred bytes."""
+        while not condition():
+            self._news.clear()
+            await self._news.wait()
 
     async def taken(self) -> bytes:
         """The next bytes of stdout; b"" once there are none to come, or after too much stderr."""
-        while not self.stdout and not self.ended.is_set() and not self.flooded:
-            self._news.clear()
-            await self._news.wait()
+        await self.until(lambda: bool(self.stdout) or self.ended or self.flooded)
         chunk = bytes(self.stdout[:CHUNK])
         del self.stdout[:CHUNK]
         if len(self.stdout) <= _MOST_UNREAD:
@@ -149,14 +156,14 @@ class Session:
 
     async def exit_status(self) -> int | None:
         """How the exec ended once stdout has, or None if the machine did not say."""
-        await self._ears.closed.wait()
+        await self._ears.until(lambda: self._ears.closed)
         return self._channel.get_exit_status()
 
     async def stderr_tail(self, *, seconds: float) -> bytes:
         """The last 64 KiB of stderr, complete if it ends within `seconds`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._ears.ended.wait()
+                await self._ears.until(lambda: self._ears.ended)
         return self._stderr
 
     def evidence(self, stdout: bytes = b"") -> dict[str, Any]:
@@ -189,20 +196,37 @@ async def open_session(
 
     Raises `ConnectionLost`, or `LaunchFailed` if the machine opens no session in time.
     """
-    ears = _Ears(connection.meter)
     connection.meter.hurry()
+    ears = _Ears(connection.meter)
+    with _at_risk(connection):
+        session = Session(await _opened(connection, command, ears, deadlines), ears, connection)
+        try:
+            yield session
+        finally:
+            session.end()
+
+
+async def _opened(
+    connection: Connection, command: str, ears: _Ears, deadlines: Deadlines
+) -> asyncssh.SSHClientChannel[bytes]:
     try:
         async with asyncio.timeout(deadlines.command):
             channel, _ = await connection.ssh.create_session(lambda: ears, command, encoding=None)
+            return channel
     except PEER_FAULTS as error:
         if connection.lost:
             raise ConnectionLost("The machine closed the connection.") from error
         raise LaunchFailed("The machine opens no session.") from error
-    session = Session(channel, ears, connection)
+
+
+@contextmanager
+def _at_risk(connection: Connection) -> Iterator[None]:
+    """Whatever goes wrong, and whoever's fault it is: no other run is to meet with it."""
     try:
-        yield session
-    finally:
-        session.end()
+        yield
+    except BaseException:
+        connection.spoiled = True
+        raise
 
 
 def _marked_line(seen: bytes, prefix: bytes) -> tuple[bytes, bytes] | None:

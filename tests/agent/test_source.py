@@ -10,9 +10,22 @@ from pathlib import Path
 import pytest
 
 import remote_agent
+from orchestrator.ssh.agent_archive import pack
 
 SOURCES = sorted(Path(remote_agent.__file__).parent.rglob("*.py"))
 OLDEST = sorted((Path.home() / ".pyenv" / "versions").glob("3.8.*/bin/python"))
+
+_COUNTING = """
+import collections, runpy, sys
+compiled = collections.Counter()
+sys.addaudithook(lambda event, said: compiled.update([said[1]]) if event == "compile" else None)
+archive = sys.argv[1]
+sys.argv[:] = [archive, "clean"]
+try:
+    runpy.run_path(archive, run_name="__main__")
+except SystemExit:
+    print({compiled[f"{archive}/remote_agent/{name}.py"] for name in ("clean", "run_folder", "spec")})
+"""
 
 
 def test_every_file_is_python_3_8() -> None:
@@ -50,9 +63,19 @@ def test_launching_imports_little() -> None:
     """`launch` imports neither torch nor what a person's hand-run needs: it is asked for often."""
     script = (
         "import sys; from remote_agent import __main__, launch; "
-        "print(sorted({'torch', 'subprocess', 'urllib.request', 'ctypes'} & set(sys.modules)))"
+        "names = {'argparse', 'torch', 'subprocess', 'urllib.request', 'ctypes'}; "
+        "print(sorted(names & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=30
     )
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_a_module_of_the_archive_is_compiled_once(tmp_path: Path) -> None:
+    """Python's own importer compiles a module to learn its file's name, and once more to run it."""
+    archive = tmp_path / "agent.pyz"
+    archive.write_bytes(pack().content)
+    argv = [sys.executable, "-c", _COUNTING, str(archive)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+    assert done.stdout == "{1}\n", done.stderr

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 from orchestrator.api.app import Surface, create_app
 from orchestrator.config import load
-from orchestrator.database import runs
+from orchestrator.database import claims
 from orchestrator.database.session import SERVICE, Database
 from orchestrator.runs.api_keys import create_key
 from orchestrator.ssh.user_ca import UserCa
@@ -88,7 +88,7 @@ class Supplier:
         """A run that a worker has begun."""
         run_id = UUID((await self.request())["id"])
         async with self.api.databases.worker.transaction(SERVICE) as session:
-            assert await runs.claim(session, run_id, "worker") is not None
+            assert await claims.claim(session, run_id, "worker") is not None
         return run_id
 
     async def key(self, *scopes: str, **fields: Any) -> str:

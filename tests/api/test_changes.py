@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from orchestrator.api import changes
-from orchestrator.database import events, overview, runs
+from orchestrator.database import claims, events, overview
 from orchestrator.database.events import Batch
 from orchestrator.database.session import NOW, SERVICE
 from tests.api.conftest import Supplier
@@ -89,7 +89,7 @@ async def test_every_change_is_told_as_it_comes(databases: Databases, supplier: 
         row = await fleet.until(made, lambda row: row["run"])
         assert (row["run"]["state"], row["test_status"]) == ("queued", "running")
         async with databases.worker.transaction(SERVICE) as session:
-            assert await runs.claim(session, run_id, "worker") is not None
+            assert await claims.claim(session, run_id, "worker") is not None
         await fleet.until(made, lambda row: row["run"]["state"] == "connecting")
         await enter(databases, run_id, state="preparing")
         await fleet.until(made, lambda row: row["run"]["state"] == "preparing")

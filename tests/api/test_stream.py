@@ -17,7 +17,7 @@ import uvicorn
 from sqlalchemy import make_url
 
 from orchestrator.api import stream
-from orchestrator.database import events
+from orchestrator.database import events, told_runs
 from orchestrator.database.events import Batch, NewEvent
 from orchestrator.database.session import NOW, SERVICE
 from tests.api.conftest import Supplier, application
@@ -50,14 +50,15 @@ async def append(databases: Databases, run_id: UUID, *kinds: str, end: bool = Fa
 
 
 async def told(response: httpx.Response) -> AsyncIterator[tuple[str | None, str, Any]]:
-    """The events of a stream as (id, event, data)."""
+    """The events of a stream as (id, event, data), but for that of the claim."""
     seen: dict[str, str] = {}
     async for line in response.aiter_lines():
         if line:
             name, _, value = line.partition(":")
             seen[name] = value.strip()
         elif "event" in seen:
-            yield seen.get("id"), seen["event"], json.loads(seen["data"])
+            if seen["event"] != "state":
+                yield seen.get("id"), seen["event"], json.loads(seen["data"])
             seen = {}
 
 
@@ -78,20 +79,20 @@ async def test_events_are_followed_live_and_resumed(
             await append(databases, run_id, "three")
             live = await anext(stream)
         assert [(each[0], each[1]) for each in (*first, live)] == [
-            *(("1", "one"), ("2", "two"), ("3", "three"))
+            *(("2", "one"), ("3", "two"), ("4", "three"))
         ]
         assert live[2]["body"] == {"said": "three"}
         await append(databases, run_id, "four")
-        resumed = headers | {"Last-Event-ID": "3"}
+        resumed = headers | {"Last-Event-ID": "4"}
         async with client.stream("GET", path, headers=resumed) as response:
             stream = told(response)
-            assert (await anext(stream))[:2] == ("4", "four")
+            assert (await anext(stream))[:2] == ("5", "four")
             await append(databases, run_id, "ended", end=True)
-            assert (await anext(stream))[:2] == ("5", "ended")
+            assert (await anext(stream))[:2] == ("6", "ended")
             last = await anext(stream)
             assert (last[1], last[2]) == ("end", {"run_id": str(run_id)})
             assert [item async for item in stream] == []
-        async with client.stream("GET", path, headers=headers, params={"after": 2}) as response:
+        async with client.stream("GET", path, headers=headers, params={"after": 3}) as response:
             again = [item async for item in told(response)]
         assert [item[1] for item in again] == ["three", "four", "ended", "end"]
         refused = await client.get(path, headers={"Authorization": f"Bearer {other.token}"})
@@ -123,14 +124,14 @@ async def test_a_watcher_outlives_an_outage(
     """A stream whose database goes away in the middle of a read, and of a poll, goes on without gap or repetition."""
     run_id = await supplier.claimed_run()
     await append(databases, run_id, "one")
-    reading, gate, read = asyncio.Event(), asyncio.Event(), events.after
+    reading, gate, read = asyncio.Event(), asyncio.Event(), told_runs.events
 
     async def held(*arguments: Any) -> Any:
         reading.set()
         await gate.wait()
         return await read(*arguments)
 
-    monkeypatch.setattr(events, "after", held)
+    monkeypatch.setattr(told_runs, "events", held)
     warned: asyncio.Queue[str] = asyncio.Queue()
     monkeypatch.setattr(stream.logger, "warning", lambda event, **_: warned.put_nowait(event))
     headers = {"Authorization": f"Bearer {supplier.token}"}
@@ -145,7 +146,7 @@ async def test_a_watcher_outlives_an_outage(
             for _ in range(4):  # polls and reads are tried again, each after a second
                 assert await warned.get() == "watch.database_away"
         told_live = told(response)
-        assert (await anext(told_live))[:2] == ("1", "one")
+        assert (await anext(told_live))[:2] == ("2", "one")
         await append(databases, run_id, "two", "ended", end=True)
         assert [item[1] async for item in told_live] == ["two", "ended", "end"]
 
@@ -185,3 +186,29 @@ async def test_a_stream_ends_with_its_login(databases: Databases, supplier: Supp
         assert signed_out.status_code == 204
         await append(databases, run_id, "two", "ended", end=True)
         assert [item[1] async for item in stream] == []
+
+
+@pytest.mark.timeout(60)
+async def test_whoever_is_behind_misses_nothing(databases: Databases, supplier: Supplier) -> None:
+    """More events at once than are kept for watchers reach all of them, each once and in order."""
+    run_id = await supplier.claimed_run()
+    headers = {"Authorization": f"Bearer {supplier.token}"}
+    path = f"/v1/runs/{run_id}/events"
+    async with served(databases) as base, httpx.AsyncClient(base_url=base, timeout=20) as client:
+
+        async def numbers(after: str) -> list[int]:
+            asked = headers | {"Last-Event-ID": after}
+            async with client.stream("GET", path, headers=asked) as response:
+                begun.set()
+                return [int(each[0]) async for each in told(response) if each[0] is not None]
+
+        begun = asyncio.Event()
+        watching = [asyncio.create_task(numbers("0")) for _ in range(3)]
+        await begun.wait()
+        for _ in range(3):
+            await append(databases, run_id, *["many"] * 700)
+        late = asyncio.create_task(numbers("1500"))
+        await append(databases, run_id, "ended", end=True)
+        found = await asyncio.gather(*watching, late)
+    assert found[:3] == [list(range(2, 2103))] * 3
+    assert found[3] == list(range(1501, 2103))

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlmodel import select
 from structlog.testing import capture_logs
 
-from orchestrator.database import accounts, runs
+from orchestrator.database import accounts, claims, runs
 from orchestrator.database.events import NewEvent
 from orchestrator.database.logins import Logins
 from orchestrator.database.models import Instance, Run
@@ -107,9 +107,9 @@ class Storyteller:
 
         async def play(database: Database) -> None:
             async with database.transaction(SERVICE) as session:
-                run = await runs.claim(session, run_id, "w1")
-            assert run is not None
-            journal = await Journal.resume(database, run, deadline_seconds=60.0)
+                claimed = await claims.claim(session, run_id, "w1")
+            assert claimed is not None
+            journal = await Journal.resume(database, claimed.run, deadline_seconds=60.0)
             await journal.append(
                 [NewEvent(kind, body, datetime.now(UTC)) for kind, body in told],
                 state=RunState.JUDGING if outcome.measured else RunState.CONNECTING,
@@ -124,9 +124,9 @@ class Storyteller:
 
         async def take(database: Database) -> None:
             async with database.transaction(SERVICE) as session:
-                run = await runs.claim(session, run_id, "w1")
-            assert run is not None
-            journal = await Journal.resume(database, run, deadline_seconds=60.0)
+                claimed = await claims.claim(session, run_id, "w1")
+            assert claimed is not None
+            journal = await Journal.resume(database, claimed.run, deadline_seconds=60.0)
             await journal.append([NewEvent(*EVENTS[0], datetime.now(UTC))])
 
         self._do(take)

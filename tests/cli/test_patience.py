@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from orchestrator.cli.house import bound_socket
 from orchestrator.cli.patience import Impatient
 
 
@@ -73,3 +76,35 @@ async def test_a_body_has_a_time_of_its_own(port: int) -> None:
     writer.write(b"{}")
     assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
     writer.close()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + b"x" * 40_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + b"x" * 400_000,
+        b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 60_000,
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+    ],
+    ids=["long", "endless", "many", "hosts", "lengths"],
+)
+async def test_a_head_is_short_and_means_one_thing(port: int, said: bytes) -> None:
+    """Over 32 KiB of it, two hosts or two lengths are refused, and the connection is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(said)
+    answered = b""
+    with suppress(ConnectionError):  # what we go on to say meets a closed door
+        answered = await asyncio.wait_for(reader.read(), 10)
+    assert not answered or answered.startswith(b"HTTP/1.1 400")
+    writer.close()
+
+
+async def test_answers_are_not_held_back() -> None:
+    """The second half of an answer does not wait for the client to acknowledge the first."""
+    with bound_socket("127.0.0.1", 0) as listening:
+        _, writer = await asyncio.open_connection(*listening.getsockname())
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        writer.close()

@@ -116,7 +116,7 @@ def fleet(
             " precision, profile, mode, device, configuration_hash, configuration, evidence, created_at, completed_at)"
             " VALUES (%s, %s, %s, 'pushed', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 97.5, 10.4, 80.0, 0.42, %s, %s,"
             " '13.0', 'amp-bf16', 'quick', 'cuda-graph', 'cuda', '00112233445566aa', %s, %s,"
-            " now() - %s::interval, now() - %s::interval + interval '52 s')",
+            " (SELECT finished_at FROM gpu_test_runs WHERE id = %s), now() - %s::interval + interval '52 s')",
             results,
         )
         cursor.execute(
@@ -160,7 +160,7 @@ def _result(
         *(
             json.dumps({"batch_size": 32, "image_size": 224}),
             json.dumps(_EVIDENCE if state == "passed" else _FAILED),
-            ago,
+            run_id,  # it is stamped as its run's end
             ago,
         ),
     )
@@ -200,7 +200,7 @@ def _told_run(owner: psycopg.Connection[tuple[Any, ...]], user_id: str, instance
             " VALUES (%s, %s, %s, 'pushed', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 97.5, 10.4, 80.0, 0.42, %s, %s,"
             " '13.0', 'amp-bf16', 'quick', 'cuda-graph', 'cuda', '00112233445566aa', %s, %s,"
             ' \'[{"code": "thermal_throttle", "message": "card 0 was slowed by heat for 8 of 40 s"}]\','
-            " now() - %s::interval, now() - %s::interval)",
+            " (SELECT finished_at FROM gpu_test_runs WHERE id = %s), now() - %s::interval)",
             values,
         )
     return run_id

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from orchestrator.database import events, runs
+from orchestrator.database import claims, events, host_authorities, runs
 from orchestrator.database.events import Batch, NewEvent
 from orchestrator.database.models import Run
 from orchestrator.database.session import NOW, SERVICE
@@ -30,7 +30,8 @@ async def new_run(tenant: Tenant) -> Run:
 
 async def claim(databases: Databases, run_id: UUID, worker: str = "w") -> Run | None:
     async with databases.worker.transaction(SERVICE) as session:
-        return await runs.claim(session, run_id, worker)
+        claimed = await claims.claim(session, run_id, worker)
+    return claimed.run if claimed else None
 
 
 async def append(databases: Databases, run: Run, epoch: int, *kinds: str, **changes: Any) -> Run:
@@ -138,7 +139,32 @@ async def test_a_claim_ends_what_the_last_owner_may_write(tenant: Tenant) -> Non
     with pytest.raises(RunTakenOver):
         await append(tenant.databases, run, first.epoch, "zombie", remote_offset=999)
     stored = await append(tenant.databases, run, second.epoch, "mine")
-    assert (stored.last_seq, stored.remote_offset) == (1, 0)
+    assert (stored.last_seq, stored.remote_offset) == (second.last_seq + 1, 0)
+
+
+async def test_a_claim_tells_how_to_get_to_the_machine(tenant: Tenant, other: Tenant) -> None:
+    """The instance's own login before its supplier's, and all who vouch for that supplier's machines, oldest first."""
+    run = await new_run(tenant)
+    for place in (None, run.instance_id):
+        execute(
+            tenant.databases,
+            "INSERT INTO gpu_credentials (user_id, instance_id, kind, public_key, fingerprint, key_id, wrapped_key, ciphertext)"
+            " VALUES (%s, %s, 'generated', 'a key', 'SHA256:a', 'key', 'wrapped', 'sealed')",
+            *(tenant.user_id, place),
+        )
+    for owner, hosts in ((tenant, "first"), (other, "another's"), (tenant, "second")):
+        async with tenant.databases.api.transaction(owner.principal) as session:
+            await host_authorities.add(session, hosts, "ssh-ed25519 AAAA", f"SHA256:{hosts}")
+    async with tenant.databases.worker.transaction(SERVICE) as session:
+        claimed = await claims.claim(session, run.id, "w")
+        assert claimed is not None
+        now = await claims.login(session, claimed.instance)
+    found = claimed.login
+    assert claimed.instance.id == run.instance_id
+    assert found.credential is not None
+    assert found.credential.instance_id == run.instance_id
+    assert [each.hosts for each in found.authorities] == ["first", "second"]
+    assert (now.credential, now.authorities) == (found.credential, found.authorities)
 
 
 async def test_events_are_numbered_without_gaps_and_kept(tenant: Tenant) -> None:
@@ -150,7 +176,8 @@ async def test_events_are_numbered_without_gaps_and_kept(tenant: Tenant) -> None
     await append(tenant.databases, run, 1, "c")
     async with tenant.databases.api.transaction(tenant.principal) as session:
         found = await events.after(session, run.id, 0)
-        assert [(event.seq, event.type) for event in found] == [(1, "a"), (2, "b"), (3, "c")]
+        numbered = [(event.seq, event.type) for event in found]
+        assert numbered == [(1, "state"), (2, "a"), (3, "b"), (4, "c")]  # the claim's own first
         assert [event.seq for event in await events.after(session, run.id, 1, limit=1)] == [2]
     with pytest.raises(WRONG, match="append-only"):
         execute(tenant.databases, "UPDATE gpu_test_events SET type = 'x' WHERE run_id = %s", run.id)
@@ -172,8 +199,8 @@ async def test_a_batch_is_stored_whole_or_not_at_all(tenant: Tenant) -> None:
             await events.append(session, run.id, 1, Batch(new, {"remote_offset": 10}))
     async with tenant.databases.api.transaction(tenant.principal) as session:
         stored = await runs.get(session, run.id)
-        assert (stored.last_seq, stored.remote_offset) == (0, 0)
-        assert await events.after(session, run.id, 0) == []
+        assert (stored.last_seq, stored.remote_offset) == (1, 0)
+        assert await events.after(session, run.id, 1) == []
 
 
 async def test_a_run_has_one_result(tenant: Tenant) -> None:
@@ -183,8 +210,15 @@ async def test_a_run_has_one_result(tenant: Tenant) -> None:
         "INSERT INTO gpu_test_results (gpu_instance_id, user_id, run_id, source, verdict)"
         " VALUES (%s, %s, %s, 'pushed', 'passed')"
     )
-    execute(tenant.databases, statement, run.instance_id, run.user_id, run.id)
-    with pytest.raises(psycopg.errors.UniqueViolation):
+    ended = "UPDATE gpu_test_runs SET state = 'passed', finished_at = now() WHERE id = %s"
+    with psycopg.connect(tenant.databases.logins.worker) as connection:
+        connection.execute("SET ROLE service_role")
+        connection.execute(ended.encode(), (run.id,))
+        connection.execute(statement.encode(), (run.instance_id, run.user_id, run.id))
+        with pytest.raises(psycopg.errors.UniqueViolation), connection.transaction():
+            connection.execute(statement.encode(), (run.instance_id, run.user_id, run.id))
+    # Nor in another month, or a moment later.
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
         execute(tenant.databases, statement, run.instance_id, run.user_id, run.id)
     with pytest.raises(WRONG):
         execute(tenant.databases, statement, run.instance_id, run.user_id, None)

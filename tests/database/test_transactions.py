@@ -78,6 +78,22 @@ async def test_one_that_is_cancelled_while_it_connects_leaves_no_connection() ->
         await database.close()
 
 
+async def test_connections_that_the_server_ended_while_they_waited_are_replaced(
+    databases: Databases,
+) -> None:
+    """Nobody's transaction fails for it, though none is asked whether it is alive."""
+    worker = databases.worker
+    backend = text("SELECT pg_backend_pid()")
+    async with worker.transaction(SERVICE) as one, worker.transaction(SERVICE) as other:
+        ended = [(await each.exec(backend)).scalar_one() for each in (one, other)]  # type: ignore[call-overload]
+    with psycopg.connect(databases.logins.owner, autocommit=True) as owner:
+        for pid in ended:
+            owner.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))
+    for _ in range(3):
+        async with worker.transaction(SERVICE) as session:
+            assert (await session.exec(backend)).scalar_one() not in ended  # type: ignore[call-overload]
+
+
 def test_the_server_gives_it_up_too_where_it_can(databases: Databases) -> None:
     """From PostgreSQL 17 on, whatever has become of the program; and changes are looked for longer than that."""
     for login in (databases.logins.api, databases.logins.worker):

@@ -20,7 +20,7 @@ def test_what_the_agent_packs_is_what_we_read() -> None:
     rows = [
         [
             n / 10,
-            draw.choice([None, draw.randrange(700_000) / 1000]),
+            draw.choice([None, draw.randrange(7_000) / 10]),
             float(draw.randrange(90)),
             None,
         ]

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from orchestrator.database import runs
+from orchestrator.database import claims
 from orchestrator.database.events import NewEvent
 from orchestrator.database.models import Run
 from orchestrator.database.session import SERVICE, supplier
@@ -180,9 +180,9 @@ async def test_a_wish_that_meets_a_busy_gpu_is_not_put_off(marketplace: Marketpl
     run = await marketplace.request(instance, Options())
     database = marketplace.databases.worker
     async with database.transaction(SERVICE) as session:
-        claimed = await runs.claim(session, run.id, "worker-1")
+        claimed = await claims.claim(session, run.id, "worker-1")
     assert claimed is not None
-    journal = await Journal.resume(database, claimed, deadline_seconds=60)
+    journal = await Journal.resume(database, claimed.run, deadline_seconds=60)
     await _cancel(marketplace, run.id)
     later = datetime.now(UTC) + timedelta(hours=1)
     await journal.postpone(later, NewEvent("postponed", {}, datetime.now(UTC)))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from orchestrator.database import events, runs
+from orchestrator.database import claims, events
 from orchestrator.database.events import Batch
 from orchestrator.database.session import SERVICE
 from orchestrator.domain.errors import RunTakenOver
@@ -80,18 +80,18 @@ async def test_a_worker_that_was_presumed_dead_can_write_nothing(marketplace: Ma
     run = await marketplace.request(instance, Options())
     database = marketplace.databases.worker
     async with database.transaction(SERVICE) as session:
-        zombie = await runs.claim(session, run.id, "zombie")
+        zombie = await claims.claim(session, run.id, "zombie")
     async with database.transaction(SERVICE) as session:
-        owner = await runs.claim(session, run.id, "owner")
+        owner = await claims.claim(session, run.id, "owner")
     assert zombie is not None
     assert owner is not None
-    assert owner.epoch == zombie.epoch + 1 == 2
+    assert owner.run.epoch == zombie.run.epoch + 1 == 2
     async with database.transaction(SERVICE) as session:
-        assert await runs.claim(session, run.id, "zombie", held=zombie.epoch) is None
-        again = await runs.claim(session, run.id, "owner", held=owner.epoch)
+        assert await claims.claim(session, run.id, "zombie", held=zombie.run.epoch) is None
+        again = await claims.claim(session, run.id, "owner", held=owner.run.epoch)
         assert again is not None
         # Its claim was committed and the answer lost: it is still the one that holds the run.
-        assert await runs.claim(session, run.id, "owner", held=owner.epoch) is not None
+        assert await claims.claim(session, run.id, "owner", held=owner.run.epoch) is not None
     with pytest.raises(RunTakenOver):
         async with database.transaction(SERVICE) as session:
             await events.append(session, run.id, 1, Batch((), {"remote_offset": 100}))
@@ -105,5 +105,5 @@ async def test_a_finished_run_is_never_run_again(marketplace: Marketplace) -> No
         run = await marketplace.execute(instance, Options())
         execs = len(machine.execs)
         async with marketplace.databases.worker.transaction(SERVICE) as session:
-            assert await runs.claim(session, run.id, "again") is None
+            assert await claims.claim(session, run.id, "again") is None
         assert len(machine.execs) == execs

@@ -11,7 +11,7 @@ import pytest
 from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 
-from orchestrator.database import jobs, runs
+from orchestrator.database import claims, jobs, runs
 from orchestrator.database.session import SERVICE, supplier
 from orchestrator.domain.errors import HostUnreachable, RunInProgress
 from orchestrator.domain.options import Options
@@ -112,9 +112,9 @@ async def test_the_end_of_a_run_and_the_next_request_never_block_each_other(
     for _ in range(8):
         run = await marketplace.request(instance, Options())
         async with database.transaction(SERVICE) as session:
-            claimed = await runs.claim(session, run.id, "worker-1")
+            claimed = await claims.claim(session, run.id, "worker-1")
         assert claimed is not None
-        journal = await Journal.resume(database, claimed, deadline_seconds=60)
+        journal = await Journal.resume(database, claimed.run, deadline_seconds=60)
 
         async def ask() -> None:
             with suppress(RunInProgress):
@@ -274,7 +274,7 @@ async def test_what_a_zombie_started_is_the_new_owners(
         await launching(self)  # type: ignore[arg-type]
         monkeypatch.undo()
         async with marketplace.databases.worker.transaction(SERVICE) as session:
-            await runs.claim(session, run.id, "worker-2")
+            await claims.claim(session, run.id, "worker-2")
 
     launching = Journal.launching
     monkeypatch.setattr(Journal, "launching", lose_it)

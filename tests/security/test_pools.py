@@ -7,7 +7,6 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from sqlalchemy import text
 
 from bench.attacks.ground import Ground
 from bench.attacks.pools import attack
@@ -27,8 +26,7 @@ async def test_a_setting_of_the_session_is_found(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Role and claims that outlive their transaction are seen by whoever gets the connection next."""
-    wide = text(str(session._ACT_AS).replace("true", "false"))
-    monkeypatch.setattr(session, "_ACT_AS", wide)
+    monkeypatch.setattr(session, "ACT_AS", session.ACT_AS.replace("true", "false"))
     played = await attack.play(ground, 400, 7)
     assert any("handed out as ('authenticated'" in leak for leak in played.sentences)
 

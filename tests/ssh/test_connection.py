@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
+from asyncssh.constants import MSG_SERVICE_ACCEPT
 
 from orchestrator.domain.errors import (
     AddressForbidden,
@@ -23,7 +26,7 @@ from orchestrator.ssh.addresses import AddressPolicy
 from orchestrator.ssh.connection import Deadlines, connect
 from orchestrator.ssh.host_keys import first_contact
 from orchestrator.ssh.keys import fingerprint, generate_key_pair, import_private_key
-from tests.machines import SshdMachine, raw_machine, scripted_machine, sshd_machine
+from tests.machines import SshdMachine, raw_machine, scripted, scripted_machine, sshd_machine
 
 
 async def test_a_generated_key_logs_in(machine: SshdMachine) -> None:
@@ -120,6 +123,54 @@ async def test_a_login_is_one_request(machine: SshdMachine, probing: bool) -> No
         pass
     assert machine.log.count("Postponed publickey") == probing
     assert machine.log.count("Accepted publickey") == 1
+
+
+async def test_the_signed_request_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes out with the request for the service: a server that grants that only then lets us in."""
+    held: list[Callable[[], None]] = []
+    send = asyncssh.SSHServerConnection.send_packet
+    begin = scripted._Door.begin_auth
+
+    def send_packet(
+        self: asyncssh.SSHServerConnection, kind: int, *data: bytes, **more: Any
+    ) -> None:
+        if kind == MSG_SERVICE_ACCEPT:
+            held.append(lambda: send(self, kind, *data, **more))
+        else:
+            send(self, kind, *data, **more)
+
+    def begin_auth(self: scripted._Door, username: str) -> bool:
+        held.pop()()
+        return begin(self, username)
+
+    monkeypatch.setattr(asyncssh.SSHServerConnection, "send_packet", send_packet)
+    monkeypatch.setattr(scripted._Door, "begin_auth", begin_auth)
+    async with scripted_machine() as machine, connect(machine.target()) as connection:
+        assert not connection.lost
+        assert not held
+
+
+async def test_an_rsa_key_signs_as_the_server_asks(machine: SshdMachine) -> None:
+    """How is told after the key exchange, and still one request logs in."""
+    pair = import_private_key(
+        asyncssh.generate_private_key("ssh-rsa").export_private_key("openssh").decode()
+    )
+    machine.authorise(pair.public_key)
+    async with connect(machine.target(key=pair)):
+        pass
+    assert machine.log.count("Accepted publickey") == 1
+    assert "Postponed" not in machine.log
+    assert "Failed" not in machine.log
+
+
+async def test_a_key_that_is_not_enough_is_a_refused_login(machine: SshdMachine) -> None:
+    """A machine that takes our key and wants more beside it has refused us."""
+    with (machine.folder / "sshd_config").open("a") as config:
+        config.write("AuthenticationMethods publickey,publickey\n")
+    machine.show_host_keys((machine.folder / "host_key").read_bytes())
+    with pytest.raises(LoginRefused):
+        async with connect(machine.target()):
+            pass
 
 
 async def test_an_asyncssh_of_another_shape_logs_in_its_own_way(

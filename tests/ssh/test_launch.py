@@ -270,6 +270,22 @@ exec {real} "$@"
             assert await everything(following) == BOTH
 
 
+async def test_a_copy_that_does_not_fit_leaves_nothing_behind(
+    tmp_path: Path, agent: AgentArchive
+) -> None:
+    """Where the agent can't be written whole, the part of it that was does not stay; SCP has its turn."""
+    real = str(Path(default_path().split(":")[0], "python3"))
+    path = bin_folder(tmp_path / "bin", python3=f'#!/bin/sh\nulimit -f 1\nexec {real} "$@"\n')
+    with sshd_machine(path=path) as machine:
+        async with (
+            connect(machine.target()) as connection,
+            launch(connection, agent, Order("run-1", 1, 0, ONE_LINE)) as following,
+        ):
+            assert following.pushed == "scp"
+            assert await everything(following) == BOTH
+        assert list(stored(machine, agent).parent.iterdir()) == [stored(machine, agent)]
+
+
 @pytest.mark.parametrize("run_id", ["", "a b", "x;reboot", "$(x)", "../..'", "a\nb", "x" * 200])
 async def test_only_plain_words_reach_the_command_line(
     machine: SshdMachine, agent: AgentArchive, run_id: str

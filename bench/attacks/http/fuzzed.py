@@ -52,8 +52,8 @@ _CHECKS: Final = (
 _MEASURED: Final = (
     """
     INSERT INTO gpu_test_results (gpu_instance_id, user_id, run_id, source, throughput_images_per_sec,
-        throughput_samples_per_sec, measured_gpu_name, verdict, configuration_hash, completed_at)
-    SELECT instance_id, user_id, id, 'pushed', 100, 100, 'NVIDIA H100', 'passed', '0123456789abcdef', now()
+        throughput_samples_per_sec, measured_gpu_name, verdict, configuration_hash, completed_at, created_at)
+    SELECT instance_id, user_id, id, 'pushed', 100, 100, 'NVIDIA H100', 'passed', '0123456789abcdef', now(), finished_at
     FROM gpu_test_runs WHERE id = %(run)s
     """,
     """

@@ -24,7 +24,7 @@ from bench.attacks.shown import payloads
 from orchestrator.api.app import Surface, create_app
 from orchestrator.cli import main
 from orchestrator.config import load
-from orchestrator.database import instances, runs
+from orchestrator.database import claims
 from orchestrator.database.logins import Logins
 from orchestrator.database.session import SERVICE, Database
 from orchestrator.domain.run_states import RunState
@@ -93,10 +93,10 @@ async def _requested(client: httpx.AsyncClient, number: int) -> tuple[UUID, UUID
 async def _journal(worker: Database, run_id: UUID, dice: random.Random, count: int) -> None:
     """A worker takes what the machine says, and judges it."""
     async with worker.transaction(SERVICE) as session:
-        run = await runs.claim(session, run_id, "worker-1")
-        if run is None:
-            raise AssertionError("a queued run can be claimed")
-        instance = await instances.get(session, run.instance_id)
+        claimed = await claims.claim(session, run_id, "worker-1")
+    if claimed is None:
+        raise AssertionError("a queued run can be claimed")
+    run, instance = claimed.run, claimed.instance
     journal = await Journal.resume(worker, run, deadline_seconds=60.0)
     for state in (RunState.CONNECTING, RunState.PREPARING, RunState.RUNNING):
         await journal.enter(state)
@@ -130,7 +130,7 @@ def _as_it_is(logins: Logins, instance_id: UUID, run_id: UUID, dice: random.Rand
             " torch_version, cuda_version, driver_version, error_message, findings, evidence,"
             " raw_results, completed_at, created_at)"
             " SELECT instance_id, user_id, id, 'pushed', 'passed', 1, 1, %(raw)s, 'cuda', %(raw)s,"
-            " %(raw)s, %(raw)s, %(raw)s, %(told)s, %(told)s, %(kept)s, now(), now()"
+            " %(raw)s, %(raw)s, %(raw)s, %(told)s, %(told)s, %(kept)s, now(), finished_at"
             " FROM gpu_test_runs WHERE id = %(run)s",
             {"raw": raw[:200], "told": told, "kept": Jsonb({"raw": raw}), "run": run_id},
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import psycopg
@@ -11,7 +11,7 @@ from psycopg import sql
 OWNER: Final = "user_id"
 _OURS: Final = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 _TABLES: Final = f"""
-    SELECT n.nspname, c.relname, c.relkind::text,
+    SELECT n.nspname, c.relname, c.relkind::text, c.relispartition,
         ARRAY(SELECT json_build_array(
                 a.attname, format_type(a.atttypid, NULL), a.attgenerated = '' AND a.attidentity <> 'a',
                 coalesce(pg_get_expr(d.adbin, d.adrelid) = 'gen_random_uuid()', false))
@@ -79,11 +79,15 @@ class Reference:
 
 @dataclass(frozen=True)
 class Table:
-    """A table or view. `owner` is the column that says whose a row is, None where none does."""
+    """
+    A table or view. `owner` is the column that says whose a row is, None where none does. A `part` of another has that
+    one's references, and its rows where they fall.
+    """
 
     schema: str
     name: str
     kind: str
+    part: bool
     owner: str | None
     columns: tuple[Column, ...]
     uniques: tuple[Unique, ...]
@@ -148,12 +152,19 @@ def read_catalog(connection: Connection) -> Catalog:
 
 
 def _table(
-    schema: str, name: str, kind: str, columns: list[Any], uniques: list[Any], references: list[Any]
+    schema: str,
+    name: str,
+    kind: str,
+    part: bool,
+    columns: list[Any],
+    uniques: list[Any],
+    references: list[Any],
 ) -> Table:
     return Table(
         schema,
         name,
         kind,
+        part,
         OWNER if any(column[0] == OWNER for column in columns) else None,
         tuple(Column(*column) for column in columns),
         tuple(Unique(each[0].split(".")[-1], tuple(each[1])) for each in uniques),
@@ -180,6 +191,4 @@ def _owned(table: Table, root: dict[tuple[str, str], str]) -> Table:
     key = root.get((table.schema, table.name))
     if key is None:
         return table
-    return Table(
-        table.schema, table.name, table.kind, key, table.columns, table.uniques, table.references
-    )
+    return replace(table, owner=key)

@@ -17,7 +17,7 @@ _NO_PARENT: Final = "23503"
 
 def point_all(tenants: TwoTenants, tally: Tally) -> None:
     for table in tenants.catalog.owned:
-        if tenants.row(table, tenants.own) is not None:
+        if not table.part and tenants.row(table, tenants.own) is not None:
             _references(tenants, table, tally)
             _uniques(tenants, table, tally)
 

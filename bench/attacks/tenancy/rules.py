@@ -44,9 +44,11 @@ RULES: Final = {
         SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
         WHERE {_OURS} AND p.prosecdef AND NOT EXISTS (SELECT FROM unnest(p.proconfig) setting
             WHERE setting = 'search_path=""' OR setting ~ '^search_path=pg_catalog, .*pg_temp$')""",
-    "a door is not service_role's": f"""
-        SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-        WHERE {_OURS} AND p.prosecdef AND p.proowner <> 'service_role'::regrole""",
+    "a door is not service_role's, and others than it may open it": f"""
+        SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace,
+        aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) granted
+        WHERE {_OURS} AND p.prosecdef AND p.proowner <> 'service_role'::regrole
+          AND granted.grantee NOT IN (p.proowner, 'service_role'::regrole)""",
     "a door is open to everybody": f"""
         SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace,
         aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) granted

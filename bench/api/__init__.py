@@ -1,0 +1,1 @@
+"""The API's speed against what its users would write themselves, and its event streams."""

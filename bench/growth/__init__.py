@@ -1,0 +1,1 @@
+"""What growth costs: readings at rest, the newest of millions of results, pages, and months that go."""
