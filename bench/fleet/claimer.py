@@ -12,6 +12,7 @@ from uuid import UUID
 from bench.fleet.ground import settings_here
 from orchestrator import log
 from orchestrator.cli.desk import open_login
+from orchestrator.cli.signals import stop_signals
 from orchestrator.cli.vault import ready_vault
 from orchestrator.database.logins import database_logins
 from orchestrator.runs import engine, execute
@@ -27,10 +28,14 @@ async def main() -> None:
     settings = settings_here()
     claiming: Any = engine
     claiming.execute_run = _only_claim
-    with database_logins(settings) as logins:
+    with (
+        database_logins(settings) as logins,
+        stop_signals() as stop,
+    ):  # who is killed keeps the server up
         database = open_login(settings, logins.worker, settings.database.pool_size)
         worker = Worker(database, await ready_vault(settings, database), settings, "claimer")
-        await engine.run_worker(worker, asyncio.Event())
+        await engine.run_worker(worker, stop)
+        await database.close()
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ class PlainRequests:
         plain = None
         if found is not None and not scope["query_string"]:
             plain = self._operations.get(f"{scope['method']} {found[1]}{{}}{found[3]}")
-        if found is None or plain is None:
+        # An app that nobody has started has no connections for this, and answers all the same.
+        if found is None or plain is None or not hasattr(scope["app"].state, "direct"):
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)

@@ -63,7 +63,7 @@ def test_a_stream_ends_with_the_run(harborx: Harborx, story: Storyteller) -> Non
     finished = harborx("watch", str(run_id), "--json")
     *events, last = finished.documents
     assert finished.status == 0
-    assert [event["seq"] for event in events] == list(range(1, len(EVENTS) + 2))
+    assert [event["seq"] for event in events] == list(range(1, len(EVENTS) + 3))
     assert events[0]["type"] == "state"
     assert (last["id"], last["state"]) == (str(run_id), "passed")
     assert last["result"]["compute_miles_per_hour"] == pytest.approx(1024 * 1.5 * 3600)
