@@ -20,13 +20,11 @@ Makers = dict[str, Callable[[Place], Client]]
 
 def versions() -> dict[str, str]:
     """Of everything that takes part."""
-    listed = subprocess.run(
-        [clients.PEERS / "python", "-m", "pip", "list", "--format=freeze"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    found = dict(line.split("==") for line in listed.split() if "==" in line)
+    found: dict[str, str] = {}
+    if clients.PEERS.exists():  # `make bench` makes it; OpenSSH is there without
+        command = [clients.PEERS / "python", "-m", "pip", "list", "--format=freeze"]
+        listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        found = dict(line.split("==") for line in listed.split() if "==" in line)
     openssh = subprocess.run(["ssh", "-V"], check=True, capture_output=True, text=True).stderr
     packages = {
         "Ansible": "ansible-core",
@@ -36,7 +34,7 @@ def versions() -> dict[str, str]:
     }
     return {
         "OpenSSH": openssh.split("_")[1].split(",")[0].split()[0],
-        **{name: found[package] for name, package in packages.items()},
+        **{name: found[package] for name, package in packages.items() if package in found},
     }
 
 
