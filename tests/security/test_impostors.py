@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -54,18 +52,15 @@ async def test_a_change_that_is_taken_blindly_counts(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a changed key is met as if it were a first contact, the bytes are seen."""
-    original = login.connect
+    original = login.log_in
 
-    @asynccontextmanager
-    async def connect(target: Target, **limits: Any) -> AsyncIterator[Connection]:
+    async def log_in(target: Target, **limits: Any) -> Connection:
         try:
-            async with original(target, **limits) as known:
-                yield known
+            return await original(target, **limits)
         except HostKeyChanged as changed:
-            async with original(replace(target, host_key=changed.presented), **limits) as taken:
-                yield taken
+            return await original(replace(target, host_key=changed.presented), **limits)
 
-    monkeypatch.setattr(login, "connect", connect)
+    monkeypatch.setattr(login, "log_in", log_in)
     assert await _counted(ground, "after_first_contact") > 0
 
 

@@ -172,7 +172,9 @@ async def _api(client: httpx.AsyncClient, instance_id: UUID, run_id: UUID) -> As
     badge = await client.get(f"/v1/listing/{instance_id}/badge.svg")
     yield "badge", [badge.text]
     stream = await client.get(f"{of_run}/events")
-    data = [line[len("data:") :] for line in stream.text.splitlines() if line.startswith("data:")]
+    # Not splitlines: to a stream of events only newlines end a line.
+    lines = stream.text.split("\n")
+    data = [line[len("data:") :] for line in lines if line.startswith("data:")]
     yield "event stream", [each for text in data for each in payloads.texts_in(json.loads(text))]
 
 

@@ -38,7 +38,7 @@ export function NextTimes({ draft, schedule, changed, next, refusal, stale }: Pr
             type="ordered"
             size="sm"
             spacing={4}
-            opacity={stale ? 0.5 : 1}
+            aria-busy={stale}
             aria-label="Next five times"
             aria-live="polite"
           >
