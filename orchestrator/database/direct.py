@@ -83,18 +83,18 @@ class Direct:
                     connection = None
             if connection is None:
                 connection = await self._opened()
+            sound = False  # cut off, what it would say next belongs to nobody
             try:
                 yield connection
+                sound = True
             except psycopg.Error as error:
-                if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-                    await connection.close()
-                else:
+                sound = not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+                raise
+            finally:
+                if sound:
                     self._idle.append(connection)
-                raise
-            except BaseException:  # cut off: what it would say next belongs to nobody
-                await connection.close()
-                raise
-            self._idle.append(connection)
+                else:
+                    await connection.close()
 
     async def _opened(self) -> AsyncConnection[Any]:
         return await open_connection(

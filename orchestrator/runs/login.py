@@ -16,6 +16,7 @@ from orchestrator.database.session import SERVICE
 from orchestrator.domain.errors import (
     CredentialUnusable,
     DatabaseError,
+    HarborxError,
     HostKeyChanged,
     HostUnreachable,
 )
@@ -64,7 +65,7 @@ async def logged_in(
         await _note(connection, target, instance, run_id, worker, reused=kept is not None)
         try:
             yield connection
-        except Exception:
+        except HarborxError:
             await _remember(connection, target, instance, worker)
             raise
         trusting = await _remember(connection, target, instance, worker)

@@ -87,26 +87,29 @@ class Scribe:
         others = entries[1:]
         try:
             yield rows
+            self._answer(entries, rows)
         except DatabaseUnavailable as error:
             for each in others:
                 each.fail(DatabaseUnavailable(error.detail))
             raise
-        except BaseException as error:
+        except DatabaseError:
             for each in entries:
-                each.alone = each.alone or isinstance(error, DatabaseError)
-            # Those whose callers have left meanwhile are nobody's any more.
-            self._waiting.extendleft(each for each in reversed(others) if each.waits)
+                each.alone = True
             raise
-        else:
-            for each in entries:
-                each.row = rows.get(each.told.run_id)
-            for each in others:
-                if each.row is None:
-                    each.fail(taken_over(each.told))
-                else:
-                    each.call(False)
         finally:
+            # Who is not answered waits on; those whose callers have left meanwhile are nobody's any more.
+            self._waiting.extendleft(each for each in reversed(others) if each.waits)
             self._pass_on()
+
+    @staticmethod
+    def _answer(entries: Sequence[Entry], rows: dict[UUID, dict[str, Any]]) -> None:
+        for each in entries:
+            each.row = rows.get(each.told.run_id)
+        for each in entries[1:]:
+            if each.row is None:
+                each.fail(taken_over(each.told))
+            else:
+                each.call(False)
 
     def _taken(self, own: Entry) -> list[Entry]:
         """Its own first, and of the others those that came first."""

@@ -222,11 +222,12 @@ async def _opened(
 @contextmanager
 def _at_risk(connection: Connection) -> Iterator[None]:
     """Whatever goes wrong, and whoever's fault it is: no other run is to meet with it."""
+    sound = False
     try:
         yield
-    except BaseException:
-        connection.spoiled = True
-        raise
+        sound = True
+    finally:
+        connection.spoiled = connection.spoiled or not sound
 
 
 def _marked_line(seen: bytes, prefix: bytes) -> tuple[bytes, bytes] | None:

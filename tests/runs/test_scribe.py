@@ -24,6 +24,26 @@ from tests.runs.conftest import Marketplace
 _BUSY = 2  # writers that a scribe has
 
 
+class _Counting(Scribe):
+    """Knows how many have come to wait for their turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._count = 0
+        self._news = asyncio.Event()
+
+    async def turn(self, entry: Entry) -> Sequence[Entry]:
+        self._count += 1
+        self._news.set()
+        return await super().turn(entry)
+
+    async def come(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            while self._count < count:
+                self._news.clear()
+                await self._news.wait()
+
+
 async def test_runs_that_wait_are_written_in_one_transaction_each_under_its_own_epoch(
     marketplace: Marketplace,
 ) -> None:
@@ -33,7 +53,7 @@ async def test_runs_that_wait_are_written_in_one_transaction_each_under_its_own_
         await claims.claim(session, lost.run.id, "another")
     async with _all_writers_busy(marketplace, busy) as blocked:
         writing = [asyncio.create_task(_tell(each)) for each in (first, lost, second)]
-        await asyncio.sleep(0)
+        await first.scribe.come(_BUSY + 3)
         blocked.set()
         ended = await asyncio.gather(*writing, return_exceptions=True)
     assert [type(each) for each in ended] == [type(None), RunTakenOver, type(None)]
@@ -57,7 +77,7 @@ async def test_what_cannot_be_written_is_its_own_runs_fault_alone(marketplace: M
             asyncio.create_task(_tell(sick, text="\x00")),
             asyncio.create_task(_tell(second)),
         ]
-        await asyncio.sleep(0)
+        await first.scribe.come(_BUSY + 3)
         blocked.set()
         ended = await asyncio.gather(*writing, return_exceptions=True)
     assert [isinstance(each, DatabaseError) for each in ended] == [False, True, False]
@@ -69,12 +89,12 @@ async def test_a_run_that_is_ended_while_it_waits_is_not_written_and_keeps_nobod
     marketplace: Marketplace, called: bool
 ) -> None:
     """Also when its turn has come and it was not there any more to take it."""
-    scribe = Scribe()
+    scribe = _Counting()
     journals = await _journals(marketplace, _BUSY + 2)
     entries = [Entry(Told(each.run.id, each.run.epoch, _batch())) for each in journals]
     held = [await scribe.turn(entry) for entry in entries[:_BUSY]]
     leaving, staying = (asyncio.create_task(scribe.turn(each)) for each in entries[_BUSY:])
-    await asyncio.sleep(0)
+    await scribe.come(_BUSY + 2)
     if not called:
         leaving.cancel()
     with scribe.answering(held[0]):
@@ -91,7 +111,7 @@ def _batch() -> Batch:
 
 async def _journals(marketplace: Marketplace, count: int) -> list[Journal]:
     """Of so many claimed runs, all with one scribe."""
-    scribe = Scribe()
+    scribe = _Counting()
     database = marketplace.databases.worker
     key = generate_key_pair()
     journals = []
@@ -125,7 +145,7 @@ async def _all_writers_busy(
     holding = asyncio.create_task(hold())
     await started.wait()
     writing = [asyncio.create_task(_tell(each)) for each in journals]
-    await asyncio.sleep(0)
+    await journals[0].scribe.come(len(journals))
     yield blocked
     await asyncio.gather(holding, *writing)
 
