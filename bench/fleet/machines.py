@@ -18,11 +18,11 @@ from typing import Any, Final
 
 import asyncssh
 
+from bench.faults.stand_in import result_of
 from orchestrator.ssh.keys import one_line
 from remote_agent import spec
 
 Exec = asyncssh.SSHServerProcess[bytes]
-_PARAMETERS: Final = 25_557_032
 _GIGABYTE: Final = 1 << 30
 _PIECE: Final = 48 * 1024
 
@@ -143,7 +143,8 @@ class _House:
             await asyncio.sleep(max(0.0, began + told * step - time.monotonic()))
             done = images * min(told, self.manner.events) // self.manner.events
             voice.say("progress", phase="measure", done=done, total=images, images_per_sec=99.5)
-        voice.say("result", **_result(options, images, time.monotonic() - began))
+        taken = time.monotonic() - began
+        voice.say("result", **result_of(options, images, taken, taken))
         return voice.said
 
     async def _flood(self, process: Exec, orders: spec.Spec) -> int:
@@ -190,32 +191,6 @@ class _Voice:
 
 def _answer(marker: str, text: str) -> bytes:
     return f"@harborx {marker} {text}\n".encode()
-
-
-def _result(options: spec.Options, images: int, seconds: float) -> dict[str, Any]:
-    rate = images / seconds
-    return {
-        "test_type": "resnet50",
-        "batch_size": options.batch_size,
-        "num_epochs": options.num_epochs,
-        "image_size": options.image_size,
-        "throughput_samples_per_sec": rate,
-        "throughput_images_per_sec": rate,
-        "latency_ms": 1000 * seconds / options.steps,
-        "loss": 6.5,
-        "test_duration_seconds": seconds,
-        "images": images,
-        "steps": options.steps,
-        "measured_seconds": seconds,
-        "device": "cpu",
-        "gpu_count": 0,
-        "precision": "fp32",
-        "model_source": "builtin",
-        "parameters": _PARAMETERS,
-        "torch_version": "0",
-        "system_telemetry": {"ram_gb": 1.5, "cpu_count": 2},
-        "raw_results": {"stand_in": True},
-    }
 
 
 def manner_text(manner: Manner) -> str:

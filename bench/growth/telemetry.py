@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import sys
 import time
 from importlib.metadata import version
@@ -26,15 +25,13 @@ from orchestrator.database.models import Run
 from orchestrator.database.session import SERVICE, Database
 from orchestrator.domain.events import Decoder, Event
 from remote_agent.machine import series
+from tests.agent.readings import COLUMNS
+from tests.agent.readings import readings as readings_of
 
 RUNS: Final = 200
 READINGS: Final = 600  # of a card in a run of a minute
 ROUNDS: Final = 12
 ONE_BY_ONE: Final = 100  # readings a round
-COLUMNS: Final = (
-    "seconds", "power_watts", "energy_joules", "temperature_celsius", "sm_clock_mhz", "memory_clock_mhz",
-    "clock_reasons", "utilization_percent", "memory_used_gb", "pcie_width",
-)  # fmt: skip
 _TABLE: Final = "sample"
 _SEED: Final = (
     "INSERT INTO profiles (email) VALUES ('bench@example.com')",
@@ -98,14 +95,14 @@ async def _measured(
         with psycopg.connect(owner_url, autocommit=True) as owner:
             ended = [row[0] for row in owner.execute("SELECT id FROM gpu_test_runs ORDER BY id")]
             for number, run_id in enumerate(ended[:rounds]):
-                rows = _readings(readings, number)
+                rows = readings_of(readings, number)
                 taken["ours"].append(await _ours(worker, run_id, rows) / readings)
                 taken["one_by_one"].append(_one_by_one(engine, rows[:one_by_one]) / one_by_one)
                 taken["add_all"].append(_add_all(engine, rows) / readings)
                 print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
             owner.execute(b"TRUNCATE gpu_test_telemetry, sample")
             for number, run_id in enumerate(ended[rounds:]):
-                rows = _readings(readings, rounds + number)
+                rows = readings_of(readings, rounds + number)
                 await _ours(worker, run_id, rows)
                 _add_all(engine, rows)
             sizes = [
@@ -196,19 +193,3 @@ def _size(owner: psycopg.Connection[Any], table: str) -> float:
     row = owner.execute(_SIZE.format(table=table).encode()).fetchone()
     assert row is not None
     return float(row[0])
-
-
-def _readings(count: int, seed: int) -> list[list[Any]]:
-    """A loaded card as NVML shows it: power that swings, a counter, a clock in steps of 15 MHz."""
-    noise = random.Random(seed)
-    swing, energy, heat, rows = 0.0, 1e9, 62.0, []
-    for number in range(count):
-        swing = 0.6 * swing + noise.gauss(0, 6)
-        energy += (650 + swing) * noise.uniform(0.098, 0.102)
-        heat = min(66.0, max(60.0, heat + noise.gauss(0, 0.08)))
-        rows.append([
-            0.1 * number + noise.uniform(0, 0.002), round(650 + swing, 3), round(energy, 3), round(heat),
-            1725 + 15 * round(noise.gauss(0, 0.7)), 2619, noise.choice([4, 4, 4, 0]),
-            noise.choice([97, 98, 98, 99, 100]), 45.25, 16 if number % 10 == 0 else None,
-        ])  # fmt: skip
-    return rows

@@ -176,10 +176,3 @@ async def of_types(session: AsyncSession, run_id: UUID, types: Sequence[str]) ->
         .order_by(col(RunEvent.seq))
     )
     return (await session.exec(statement)).all()
-
-
-async def heads(session: AsyncSession, run_ids: Sequence[UUID]) -> dict[UUID, Head]:
-    """How far runs are, whoever owns them: for the one query that wakes all watchers of a process."""
-    statement = text("SELECT id, last_seq, finished FROM run_heads(:run_ids)")
-    rows = await session.exec(statement, params={"run_ids": list(run_ids)})  # type: ignore[call-overload]
-    return {row.id: Head(row.last_seq, row.finished) for row in rows}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -199,14 +197,6 @@ async def drained(conn: Any) -> None:
 def marker_of(process: Exec) -> str:
     words = (process.command or "").split()
     return words[words.index("--marker") + 1] if "--marker" in words else ""
-
-
-def spec_of(process: Exec) -> dict[str, Any]:
-    """What the launch asks for: the word behind `--spec`."""
-    words = (process.command or "").split()
-    word = words[words.index("--spec") + 1]
-    spec: dict[str, Any] = json.loads(urlsafe_b64decode(word + "=="))
-    return spec
 
 
 async def for_ever(process: Exec, data: bytes) -> None:

@@ -22,8 +22,8 @@ from bench.attacks.hostile.machines.door import (
     marker_of,
     packet_on,
     silence,
-    spec_of,
 )
+from tests.machines import spec_of
 from tests.runs.machines import Benchmark
 
 Play = Callable[[Benchmark], Awaitable[None]]
